@@ -1,0 +1,1 @@
+"""Making load: schedule (pure) → executor → VU → transport. Knows no thresholds and no reports."""

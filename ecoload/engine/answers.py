@@ -1,0 +1,230 @@
+"""Judging one answer: expected status, checks, captures, decoding.
+
+Rules
+-----
+- A step's checks are compiled once into one function; a step that asks only for a status has none.
+- The first part of a check that fails decides: the answer is `check_failed`, and nothing is captured.
+- Bodies are decoded under the plan's cap: a bomb ends as `too_large`, rubbish as `decode`.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from ecoload.engine.values import Getter, Scope, Values, as_text
+from ecoload.measure.outcome import Outcome
+from ecoload.plan import Capture, Check, Expect
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Answer(Protocol):
+    """What a transport leaves behind. Times in ns; `outcome` is OK as far as the network went."""
+
+    outcome: int
+    status: int
+    headers: Headers
+    body: bytes
+    begin: int
+    sent: int
+    first: int
+    last: int
+    has_cookies: bool
+
+
+Judge = Callable[[Answer, Values], int]
+_MISSING = object()
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of a header; `name` in lower case."""
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return None
+
+
+def decode_body(headers: Headers, body: bytes, most: int) -> bytes | Outcome:
+    """The body without its content coding, or the outcome that says why not."""
+    coding = (header(headers, b"content-encoding") or b"identity").strip().lower()
+    if coding == b"identity" or not body:
+        return body
+    if coding not in (b"gzip", b"x-gzip", b"deflate"):
+        return Outcome.DECODE
+    # 47: gzip or zlib by its own header; raw deflate, which some servers send, is tried after it.
+    for window in (47, -15):
+        inflate = zlib.decompressobj(window)
+        try:
+            plain = inflate.decompress(body, most + 1)
+        except zlib.error:
+            continue
+        if len(plain) > most:
+            return Outcome.TOO_LARGE
+        return plain if inflate.eof else Outcome.DECODE
+    return Outcome.DECODE
+
+
+def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_body: int) -> Judge | None:
+    """One function for everything beyond the status: OK, CHECK_FAILED, CAPTURE_FAILED, DECODE or
+    TOO_LARGE. None where there is nothing to judge. Captures write into the VU's values."""
+    on_headers = [(name.lower().encode(), _expectation(expect, scope)) for name, expect in check.headers]
+    on_json = [(_json_path(path), _expectation(expect, scope)) for path, expect in check.json]
+    on_body = [_expectation(expect, scope) for expect in check.body]
+    takers = [(_taker(capture), scope.slot(capture.name)) for capture in captures]
+    needs_json = bool(on_json) or any(c.source == "json" for c in captures)
+    duration = check.duration_ns
+    if not (on_headers or on_json or on_body or takers or duration):
+        return None
+
+    def judge(answer: Answer, values: Values) -> int:
+        if duration is not None and answer.last - answer.begin > duration:
+            return Outcome.CHECK_FAILED
+        for name, expect in on_headers:
+            value = header(answer.headers, name)
+            if not expect(_MISSING if value is None else value.decode("latin-1"), values):
+                return Outcome.CHECK_FAILED
+        body = decode_body(answer.headers, answer.body, max_body)
+        if isinstance(body, Outcome):
+            return body
+        document: Any = _MISSING
+        if needs_json:
+            try:
+                document = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                return Outcome.CHECK_FAILED if on_json else Outcome.CAPTURE_FAILED
+        for find, expect in on_json:
+            if not expect(find(document), values):
+                return Outcome.CHECK_FAILED
+        if on_body:
+            text = body.decode("utf-8", "replace")
+            if not all(expect(text, values) for expect in on_body):
+                return Outcome.CHECK_FAILED
+        for take, slot in takers:
+            value = take(answer, body, document)
+            if value is _MISSING:
+                return Outcome.CAPTURE_FAILED
+            values[slot] = value
+        return Outcome.OK
+
+    return judge
+
+
+def find_json(path: str) -> Callable[[Any], Any]:
+    """A function from a document to the value at a JSON path, None where there is none."""
+    find = _json_path(path)
+
+    def found(document: Any) -> Any:
+        value = find(document)
+        return None if value is _MISSING else value
+
+    return found
+
+
+def needs_body(check: Check, captures: Sequence[Capture]) -> bool:
+    return bool(check.json or check.body or any(c.source in ("json", "regex") for c in captures))
+
+
+def _expectation(expect: Expect, scope: Scope) -> Callable[[Any, Values], bool]:
+    operator = _OPERATORS[expect.operator]
+    wanted: Getter = scope.getter(expect.operand)
+    if expect.operator == "exists":
+        return lambda found, values: (found is not _MISSING) == bool(wanted(values))
+    if scope.constant(expect.operand):
+        constant = wanted([])
+        if expect.operator == "matches":
+            search = re.compile(constant).search
+            return lambda found, values: found is not _MISSING and search(as_text(found)) is not None
+        return lambda found, values: found is not _MISSING and operator(found, constant)
+    return lambda found, values: found is not _MISSING and operator(found, wanted(values))
+
+
+def _equal(found: Any, wanted: Any) -> bool:
+    # 1 is not true: JSON tells them apart, so do we.
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def ordered(found: Any, wanted: Any) -> bool:
+        try:
+            return compare(found, wanted)
+        except TypeError:
+            return False
+
+    return ordered
+
+
+def _contains(found: Any, wanted: Any) -> bool:
+    return wanted in found if isinstance(found, list | dict) else as_text(wanted) in as_text(found)
+
+
+def _length(found: Any, wanted: Any) -> bool:
+    return isinstance(found, str | list | dict) and len(found) == wanted
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": _equal,
+    "ne": lambda found, wanted: not _equal(found, wanted),
+    "lt": _ordered(lambda a, b: a < b),
+    "le": _ordered(lambda a, b: a <= b),
+    "gt": _ordered(lambda a, b: a > b),
+    "ge": _ordered(lambda a, b: a >= b),
+    "exists": lambda found, wanted: True,
+    "contains": _contains,
+    "matches": lambda found, wanted: re.search(wanted, as_text(found)) is not None,
+    "length": _length,
+}
+
+
+def _json_path(path: str) -> Callable[[Any], Any]:
+    """A finder; a plain `$.a.b[0]` is direct access, anything else the library's."""
+    if not re.fullmatch(r"\$(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])*", path):
+        from jsonpath_rfc9535 import compile as compile_path
+
+        query = compile_path(path)
+
+        def find(document: Any) -> Any:
+            node = query.find_one(document)
+            return _MISSING if node is None else node.value
+
+        return find
+    keys: list[str | int] = [
+        int(index) if index else name for name, index in re.findall(r"\.([A-Za-z_]\w*)|\[(\d+)\]", path)
+    ]
+
+    def walk(document: Any) -> Any:
+        for key in keys:
+            try:
+                document = document[key]
+            except (KeyError, IndexError, TypeError):
+                return _MISSING
+        return document
+
+    return walk
+
+
+def _taker(capture: Capture) -> Callable[[Answer, bytes, Any], Any]:
+    if capture.source == "json":
+        find = _json_path(capture.argument)
+        return lambda answer, body, document: find(document)
+    if capture.source == "header":
+        name = capture.argument.lower().encode()
+
+        def take_header(answer: Answer, body: bytes, document: Any) -> Any:
+            value = header(answer.headers, name)
+            return _MISSING if value is None else value.decode("latin-1")
+
+        return take_header
+    if capture.source == "status":
+        return lambda answer, body, document: answer.status
+    search = re.compile(capture.argument).search
+
+    def take_match(answer: Answer, body: bytes, document: Any) -> Any:
+        match = search(body.decode("utf-8", "replace"))
+        return _MISSING if match is None else match.group(1 if match.re.groups else 0)
+
+    return take_match

@@ -1,0 +1,93 @@
+"""A declared question to an app beside the load: read-back, counts, its version.
+
+Rules
+-----
+- A probe is a GET of the plan, to the addresses that the guard has pinned, and is never a sample; it
+  says so in a header (`X-Ecoload-Probe`), so that a target can leave it out of its own counts.
+- An answer that is not what was declared is a `ProbeFailed` with the reason; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import Any
+
+import orjson
+
+from ecoload.engine.answers import find_json
+from ecoload.engine.tls import client_context
+from ecoload.engine.values import Scope, Unsafe, as_text, for_path, for_query
+from ecoload.plan import Origin, Plan, Probe, Text
+
+TIMEOUT_S = 30.0
+MOST_BYTES = 16_777_216
+
+
+class ProbeFailed(Exception):
+    """The question was not answered as declared; the message says why."""
+
+
+def ask(plan: Plan, probe: Probe, run_id: str) -> Any:
+    """The value at the probe's JSON path. Raises ProbeFailed."""
+    origin = plan.origins[probe.origin]
+    target = origin.base_path + _target(plan, probe, run_id)
+    if not origin.addresses:
+        raise ProbeFailed(f"{origin.app}: the name {origin.host} has no address")
+    connection = _Pinned(origin)
+    try:
+        connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
+        for name, value in (
+            ("Host", origin.authority),
+            ("User-Agent", f"ecoload/{plan.tool_version}"),
+            ("X-Ecoload-Run", run_id),
+            ("X-Ecoload-Probe", "1"),
+        ):
+            connection.putheader(name, value)
+        connection.endheaders()
+        response = connection.getresponse()
+        body = response.read(MOST_BYTES)
+        if response.status != 200:
+            raise ProbeFailed(f"{origin.app}: GET {target} answered {response.status}")
+        found = find_json(probe.json)(orjson.loads(body))
+    except (OSError, http.client.HTTPException) as error:
+        raise ProbeFailed(f"{origin.app}: GET {target} failed: {error}") from error
+    except orjson.JSONDecodeError as error:
+        raise ProbeFailed(f"{origin.app}: GET {target} did not answer JSON: {error}") from error
+    finally:
+        connection.close()
+    if found is None:
+        raise ProbeFailed(f"{origin.app}: GET {target} has nothing at {probe.json}")
+    return found
+
+
+class _Pinned(http.client.HTTPConnection):
+    """A connection to the address the guard has checked, whatever the name says by now."""
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin.addresses[0], origin.port, timeout=TIMEOUT_S)
+        self._origin = origin
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection((self.host, self.port), TIMEOUT_S)
+        if self._origin.scheme == "https":
+            context = client_context(self._origin)
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._origin.host)
+
+
+def _target(plan: Plan, probe: Probe, run_id: str) -> str:
+    protocol = {"namespace": plan.protocol.namespace, "name": plan.protocol.name}
+    scope = Scope(seed=plan.seed, run_id=run_id, protocol=protocol, env=dict(plan.env), secrets={})
+    parts = probe.path.parts if isinstance(probe.path, Text) else (probe.path,)
+    text = ""
+    try:
+        for part in parts:
+            if isinstance(part, str):
+                text += part
+            else:
+                escape = for_query if "?" in text else for_path
+                text += escape(as_text(scope.getter(part)([]))).decode()
+    except Unsafe as error:
+        raise ProbeFailed(str(error)) from error
+    return text
+

@@ -1,0 +1,414 @@
+"""One generator: the process that makes load and does nothing else.
+
+Rules
+-----
+- It reads a job from its standard input, writes frames to its standard output, and obeys lines of
+  JSON on a control socket: `stop`, `abort`, `vus`. When the control socket closes, the one that asked
+  for the load is gone, and the load ends at once.
+- It never measures, judges, encodes or touches a disk: its core is for load.
+- The garbage collector is off while load runs: with ten thousand VUs alive one collection stops
+  everything for 50-200 ms. What a run makes is freed by counting references.
+- An error of our own ends the run as failed and is reported with its traceback, never swallowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import pickle
+import resource
+import signal
+import socket
+import sys
+import traceback
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecoload.engine.clock import LoopClock
+from ecoload.engine.executor import ClosedExecutor, Executor, IterationExecutor, OpenExecutor
+from ecoload.engine.program import VU, Program, Transport, compile_scenario
+from ecoload.engine.request import Tracer
+from ecoload.engine.sampler import Sampler
+from ecoload.engine.schedule import ClosedSchedule, IterationSchedule, schedule_of
+from ecoload.engine.values import Scope
+from ecoload.guard.rules import RedirectRules
+from ecoload.measure.frames import Frame
+from ecoload.measure.outcome import Outcome
+from ecoload.plan import Plan
+
+LEAD_NS = 100_000_000
+"""From the START frame to the schedule's zero: time for the first arrivals to be on the clock."""
+FLUSH_NS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a generator is given. Secrets travel here, by pipe, and nowhere else."""
+
+    plan: Plan
+    run_id: str
+    workspace: Path
+    secrets: dict[str, str]
+
+
+class Worker:
+    """Runs a plan's loads on an event loop; the `Control` seam is `stop`, `abort` and `set_vus`.
+
+    `transport_for(worker)` makes the transport, so that tests can script it; `clock` may be manual.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        clock: Any,
+        sink: Callable[[bytes], None],
+        transport_for: Callable[[Worker], Transport],
+        when_done: Callable[[], None],
+    ) -> None:
+        self.job = job
+        self.plan = job.plan
+        self.clock = clock
+        self.sampler = Sampler(sink)
+        self.lateness: array[int] = self.sampler.lateness
+        self.rules = RedirectRules(job.plan)
+        self.status, self.reason = "finished", ""
+        self._when_done = when_done
+        self._numbers = 0
+        self.transport: Any = transport_for(self)
+        self._programs = self._compile()
+        self._vus_max = 0
+        self._lag_ns = 0
+        self._ended = False
+        self._executors: list[Executor] = []
+        self._setup_left = 0
+        self._t0 = 0
+
+    # --- the run --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Runs the setups, one after the other, then the loads."""
+        self._once("setup", self._begin_loads)
+
+    def stop(self, reason: str = "stopped by hand") -> None:
+        """Ends gracefully: nothing starts, what runs has its grace."""
+        self._end("stopped", reason, None)
+
+    def abort(self, reason: str) -> None:
+        """Ends at once: what runs is interrupted."""
+        self._end("aborted", reason, 0)
+
+    def fail(self, error: BaseException) -> None:
+        """An error of our own: the run has failed."""
+        text = "".join(traceback.format_exception(error))
+        self.sampler.note(Frame.LOG, {"level": "error", "message": text})
+        self._end("failed", f"{type(error).__name__}: {error}", 0)
+
+    def set_vus(self, vus: int, load: int = 0) -> None:
+        """Holds a closed load at `vus` from now on, whatever its schedule says."""
+        executor = self._executors[load]
+        if isinstance(executor, ClosedExecutor):
+            executor.set_vus(vus)
+
+    def _end(self, status: str, reason: str, grace_ns: int | None) -> None:
+        if self._ended:
+            return
+        if self.status == "finished" or status in ("failed", "aborted"):
+            self.status, self.reason = status, reason
+        if not self._executors:
+            self._finish()
+        for executor in self._executors:
+            if grace_ns == 0 and executor.over:
+                executor.cut_short()
+            else:
+                executor.stop(grace_ns=grace_ns)
+
+    # --- what executors need ----------------------------------------------------------------------
+
+    def new_vu(self, executor: Executor) -> VU:
+        self._numbers += 1
+        program = self._programs[executor.load.scenario]
+        vu = VU(self._numbers, program, self, len(self.plan.origins), executor)
+        vu.values[: len(program.initial)] = program.initial
+        vu.values[0] = self._numbers
+        alive = sum(len(e.vus) for e in self._executors) + 1
+        self._vus_max = max(self._vus_max, alive)
+        return vu
+
+    def interrupt(self, vu: VU) -> None:
+        answer = self.transport.cancel(vu)
+        step = vu.in_flight
+        if step is not None:
+            now = self.clock.now()
+            begin = answer.begin if answer is not None else now
+            step.record(Outcome.CANCELLED, (begin, begin, begin, now, now))
+        vu.generator.close()
+
+    def retire(self, vu: VU) -> None:
+        self.transport.release(vu)
+
+    def executor_done(self) -> None:
+        if all(executor.finished for executor in self._executors) and not self._ended:
+            self._once("teardown", self._finish)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _compile(self) -> list[Program]:
+        plan, job = self.plan, self.job
+        tracer = Tracer()
+        common = {
+            "User-Agent": plan.http.user_agent or f"ecoload/{plan.tool_version}",
+            "X-Ecoload-Run": job.run_id,
+        }
+        protocol = {
+            name: getattr(plan.protocol, name)
+            for name in ("name", "assigned_app", "version", "mode", "namespace")
+        }
+        programs = []
+        for scenario in plan.scenarios:
+            scope = Scope(
+                seed=plan.seed, run_id=job.run_id, protocol=protocol, env=dict(plan.env), secrets=job.secrets
+            )
+            records = None
+            if scenario.feeder is not None:
+                feeder = next(f for f in plan.feeders if f.name == scenario.feeder)
+                records = read_feeder(job.workspace / feeder.file, feeder.name)
+            programs.append(
+                compile_scenario(plan, scenario, scope, self.sampler, records, job.workspace, tracer, common)
+            )
+        return programs
+
+    def _once(self, part: str, then: Callable[[], None]) -> None:
+        """Runs every program's setup or teardown, in order; samples are sent beside the load's."""
+        waiting = [program for program in self._programs if getattr(program, part)]
+
+        def following() -> None:
+            if not waiting:
+                then()
+                return
+            program = waiting.pop(0)
+            vu = VU(0, program, self, len(self.plan.origins), None)
+            vu.values[: len(program.initial)] = program.initial
+            vu.values[0] = 0
+            life = vu.run_once(getattr(program, part), self.clock.now())
+
+            def resume(answer: Any) -> None:
+                try:
+                    life.send(answer)
+                except StopIteration as end:
+                    self.transport.release(vu)
+                    program.initial = list(vu.values)
+                    self.sampler.discard()
+                    if not end.value:
+                        self.status, self.reason = "failed", f"the {part} of a scenario did not succeed"
+                    if self.status == "failed" and part == "setup":
+                        self._finish()
+                    else:
+                        following()
+
+            vu.resume = resume
+            resume(None)
+
+        following()
+
+    def _begin_loads(self) -> None:
+        self._t0 = t0 = self.clock.now() + LEAD_NS
+        self.sampler.note(Frame.START, {"t0": t0})
+        self._executors = [self._executor(index, t0) for index in range(len(self.plan.loads))]
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        for executor in self._executors:
+            executor.begin()
+        self._next_tick = t0 + 1_000_000_000
+        self._next_flush = t0
+        self.clock.at(self._next_flush, self._flush)
+
+    def _executor(self, index: int, t0: int) -> Executor:
+        load = self.plan.loads[index]
+        schedule = schedule_of(self.plan, index)
+        t0 += load.start_time_ns
+        if isinstance(schedule, ClosedSchedule):
+            return ClosedExecutor(load, self, t0, schedule)
+        if isinstance(schedule, IterationSchedule):
+            return IterationExecutor(load, self, t0, schedule)
+        return OpenExecutor(load, self, t0, schedule)
+
+    def _flush(self, due: int) -> None:
+        if self._ended:
+            return
+        self._lag_ns = max(self._lag_ns, self.clock.now() - due)
+        if due >= self._next_tick:
+            self._tick()
+            self._next_tick += 1_000_000_000
+        else:
+            self.sampler.flush(only_if_full=True)
+        self.clock.at(due + FLUSH_NS, self._flush)
+
+    def _tick(self) -> None:
+        self.sampler.flush()
+        executors = self._executors
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self.sampler.note(
+            Frame.TICK,
+            {
+                "at_ns": self.clock.now(),
+                "vus": sum(len(e.vus) for e in executors),
+                "vus_active": sum(e.active for e in executors),
+                "vus_max": self._vus_max,
+                "iterations": sum(e.iterations for e in executors),
+                "iterations_started": sum(e.started for e in executors),
+                "dropped_iterations": sum(e.dropped for e in executors),
+                "dropped_by_load": [e.dropped for e in executors],
+                "queued": sum(e.queued for e in executors),
+                "interrupted_iterations": sum(e.interrupted for e in executors),
+                "late_starts": sum(e.late_starts for e in executors),
+                "cpu_ns": int((usage.ru_utime + usage.ru_stime) * 1e9),
+                "lag_max_ns": self._lag_ns,
+                "open_connections": self.transport.open_connections,
+                "connections_opened": self.transport.opened,
+            },
+        )
+        self._lag_ns = 0
+
+    def _finish(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._tick()
+        self.sampler.note(Frame.END, {"status": self.status, "reason": self.reason})
+        gc.enable()
+        gc.unfreeze()
+        self._when_done()
+
+
+def read_feeder(path: Path, name: str) -> Sequence[dict[str, Any]]:
+    """The records of a feeder, in the file's order."""
+    records = []
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.strip():
+                record = json.loads(line)
+                if record.get("feeder", name) == name:
+                    records.append(record)
+    return records
+
+
+def main() -> None:
+    """The process: `python -m ecoload.engine.worker CONTROL_FD`."""
+    job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent, by pipe
+    control = socket.socket(fileno=int(sys.argv[1]))
+    frames = os.dup(1)
+    # A stray print must not tear a frame.
+    os.dup2(2, 1)
+    # Ctrl-C is the parent's to understand: it asks us to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import uvloop
+
+    uvloop.run(_run(job, control, frames))
+
+
+async def _run(job: Job, control: socket.socket, frames: int) -> None:
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    clock = LoopClock(loop, spin=job.plan.pacing_mode == "spin")
+    sink = _Pipe(loop, frames)
+    worker = Worker(job, clock, sink, lambda w: _transport(w, loop), done.set)
+    _listen(loop, control, worker)
+    loop.set_exception_handler(lambda _, context: worker.fail(_error_of(context)))
+    worker.start()
+    await done.wait()
+    await sink.drain()
+    clock.close()
+    # The process is at its end: connections close with it, which is faster than one by one.
+    os._exit(0)
+
+
+def _transport(worker: Worker, loop: asyncio.AbstractEventLoop) -> Transport:
+    if worker.plan.transport == "aiohttp":
+        from ecoload.engine.aiohttp_transport import AiohttpTransport
+
+        return AiohttpTransport(worker.plan, loop, worker.clock, worker.sampler, worker.fail)
+    from ecoload.engine.http1 import Http1Transport
+
+    return Http1Transport(worker.plan, loop, worker.clock, worker.sampler, worker.fail)
+
+
+def _error_of(context: dict[str, Any]) -> BaseException:
+    return context.get("exception") or RuntimeError(str(context.get("message")))
+
+
+def _listen(loop: asyncio.AbstractEventLoop, control: socket.socket, worker: Worker) -> None:
+    control.setblocking(False)
+    buffer = bytearray()
+
+    def readable() -> None:
+        try:
+            data = control.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            loop.remove_reader(control)
+            os._exit(0)  # nobody is left to measure: no further byte may be sent to the target
+        buffer.extend(data)
+        while (end := buffer.find(b"\n")) >= 0:
+            message = json.loads(bytes(buffer[:end]))
+            del buffer[: end + 1]
+            if message["do"] == "stop":
+                worker.stop(message["reason"])
+            elif message["do"] == "abort":
+                worker.abort(message["reason"])
+            else:
+                worker.set_vus(message["vus"], message.get("load", 0))
+
+    loop.add_reader(control, readable)
+
+
+class _Pipe:
+    """Frames to a pipe without ever waiting for it: what it does not take is offered again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        self._loop, self._fd = loop, fd
+        self._waiting = bytearray()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        os.set_blocking(fd, False)
+
+    def __call__(self, frame: bytes) -> None:
+        if self._waiting:
+            self._waiting += frame
+            return
+        try:
+            written = os.write(self._fd, frame)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            os._exit(0)  # the reader is gone
+        if written < len(frame):
+            self._waiting += frame[written:]
+            self._idle.clear()
+            self._loop.add_writer(self._fd, self._writable)
+
+    async def drain(self) -> None:
+        await self._idle.wait()
+
+    def _writable(self) -> None:
+        try:
+            del self._waiting[: os.write(self._fd, self._waiting)]
+        except BlockingIOError:
+            return
+        except OSError:
+            os._exit(0)
+        if not self._waiting:
+            self._loop.remove_writer(self._fd)
+            self._idle.set()
+
+
+if __name__ == "__main__":
+    main()

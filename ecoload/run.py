@@ -1,0 +1,349 @@
+"""One run, from a plan to a verdict: guard, generator, measurement, proofs, result, files.
+
+Rules
+-----
+- Nothing is sent before every guard has agreed and the run's folder can be written.
+- What a generator says is written down every second; what follows from it is worked out at the end.
+- The first Ctrl-C ends the load gracefully and everything is still judged and written; the second
+  ends it at once.
+- A disk that fills up ends the load; the figures are still returned to whoever asked.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import orjson
+
+from ecoload.engine.fleet import Generator
+from ecoload.engine.probe import ProbeFailed, ask
+from ecoload.engine.schedule import OpenSchedule, schedule_of
+from ecoload.engine.worker import Job
+from ecoload.errors import ApprovalNeeded, OutputFailed, UsageError
+from ecoload.guard.approval import reasons_for_approval
+from ecoload.guard.hosts import resolve
+from ecoload.guard.lock import locked
+from ecoload.guard.peaks import total_duration_ns
+from ecoload.guard.rules import check_plan
+from ecoload.measure.frames import Frame
+from ecoload.measure.hlog import LogWriter
+from ecoload.measure.interval import Interval
+from ecoload.measure.outcome import Outcome
+from ecoload.measure.recorder import Recorder, route_names
+from ecoload.measure.result import Planned, RunResult, Status, ValidityStatus, Verdict
+from ecoload.measure.series import SeriesWriter
+from ecoload.plan import Plan, Probe, to_tree
+from ecoload.verdict.conditions import ConditionWatch
+from ecoload.verdict.judge import RunFacts, judge
+
+LOOK_S = 0.25
+"""How often signals are looked at while no frame comes."""
+ANSWERED = (Outcome.OK, Outcome.HTTP_ERROR, Outcome.CHECK_FAILED, Outcome.CAPTURE_FAILED, Outcome.DECODE)
+
+
+class View(Protocol):
+    """Whoever watches a run; see `report/terminal.py`."""
+
+    def begin(self, plan: Plan, run_id: str, folder: Path) -> None: ...
+
+    def second(self, interval: Interval) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run is asked to be. `approved_by` is the name of who approved it (embedded sandbox only);
+    `secrets` the values of the plan's references."""
+
+    plan: Plan
+    workspace: Path
+    out: Path
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    approved_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that is over. `written` is False where the disk failed; `problem` then says how."""
+
+    result: RunResult
+    folder: Path
+    answered: bool
+    written_problem: str = ""
+
+
+def prepare(plan: Plan, *, approved_by: str = "") -> Plan:
+    """The plan with its hosts resolved, after every guard has agreed.
+
+    Raises GuardRefused, ApprovalNeeded.
+    """
+    check_plan(plan)
+    reasons = reasons_for_approval(plan)
+    if reasons and not (approved_by and all(origin.embedded for origin in plan.origins)):
+        raise ApprovalNeeded(
+            "a human must approve this plan before anything is sent:\n"
+            + "\n".join(f"- {reason}" for reason in reasons)
+            + f"\nplan {plan.execution_hash}",
+            reasons,
+        )
+    return resolve(plan)
+
+
+def run_once(request: Request, view: View) -> Finished:
+    """Carries out one plan. The result is in the run's folder below `request.out` too."""
+    plan = prepare(request.plan, approved_by=request.approved_by)
+    started = datetime.now(UTC)
+    run_id = f"{started:%Y%m%dT%H%M%S}-{plan.app}-{plan.profile}-{os.urandom(2).hex()}"
+    folder = _folder(request.out, run_id, plan)
+    with ExitStack() as stack:
+        stack.enter_context(locked(plan, str(folder)))
+        version, notes = _target_version(plan, run_id)
+        if request.approved_by:
+            notes.append(f"approved, unsigned, by {request.approved_by} for the embedded sandbox")
+        job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets))
+        view.begin(plan, run_id, folder)
+        stack.callback(view.end)
+        course = _Course(plan, folder, view)
+        with Generator(job) as generator, _interrupts(generator) as presses:
+            course.follow(generator, presses)
+        notes += course.notes
+        persisted, problem = _persisted(plan, run_id)
+        facts = RunFacts(
+            run_id=run_id,
+            started_at=course.started_at or started.isoformat(timespec="milliseconds"),
+            status=course.status,
+            stop_reason=course.reason,
+            planned=_planned(plan),
+            starts_due=_starts_due(plan, course),
+            target_version=version,
+            persisted=persisted,
+            persistence_problem=problem,
+            server_count=_server_count(plan, run_id, notes),
+            lost_worker=course.lost,
+            fired=course.watch.fired,
+            machine=machine(),
+            notes=tuple(notes),
+        )
+    figures = course.recorder.figures()
+    answered = any(figures.whole(outcome) for outcome in ANSWERED)
+    return Finished(judge(plan, figures, facts), folder, answered, course.disk_problem)
+
+
+def exit_code(finished: Finished) -> int:
+    """What a run outside a suite ends with (docs/exit-codes.md)."""
+    result = finished.result
+    if finished.written_problem or (result.status is Status.FAILED and not result.validity.reasons):
+        return OutputFailed.exit_code
+    if result.status is Status.FAILED:
+        return 5 if "lost" in result.validity.reasons[0] else 70
+    if result.status is Status.INTERRUPTED:
+        return 130
+    if not finished.answered:
+        return 6
+    if result.validity.status is ValidityStatus.INVALID or result.verdict is Verdict.INCONCLUSIVE:
+        return 5
+    return 99 if result.verdict is Verdict.FAIL else 0
+
+
+def resolve_secrets(plan: Plan, environ: Mapping[str, str], workspace: Path) -> dict[str, str]:
+    """The values behind the plan's references. Raises UsageError naming every one that is missing."""
+    values, missing = {}, []
+    for name, reference in plan.secrets:
+        kind, _, place = reference.partition(":")
+        if kind == "env":
+            value = environ.get(place)
+        else:
+            try:
+                value = (workspace / place).read_text(encoding="utf-8").strip()
+            except OSError:
+                value = None
+        if not value:
+            missing.append(f"secret {name}: nothing at {reference}")
+        else:
+            values[name] = value
+    if missing:
+        raise UsageError("\n".join(missing))
+    return values
+
+
+def machine() -> dict[str, str]:
+    """What made the load, for whoever compares runs."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": str(os.cpu_count()),
+    }
+
+
+class _Course:
+    """A run while it goes: every frame measured, every second written, watched and shown."""
+
+    def __init__(self, plan: Plan, folder: Path, view: View) -> None:
+        self.recorder = Recorder.for_plan(plan)
+        self.watch = ConditionWatch(plan)
+        self.status, self.reason = Status.FINISHED, ""
+        self.lost = self.disk_problem = self.started_at = ""
+        self.ended_ns = 0
+        self.notes: list[str] = []
+        self._plan, self._folder, self._view = plan, folder, view
+        self._log: LogWriter | None = None
+        self._series: SeriesWriter | None = None
+
+    def follow(self, generator: Generator, presses: list[int]) -> None:
+        """Reads the generator's frames until the last one."""
+        for frame in generator.frames(LOOK_S):
+            if len(presses) > 1:
+                break
+            if frame is not None:
+                self._take(generator, *frame)
+        if presses:
+            self.status, self.reason = Status.INTERRUPTED, "Ctrl-C"
+        if generator.lost and len(presses) < 2:
+            code = generator.process.wait()
+            self.status = Status.FAILED
+            self.lost = self.reason = f"its process ended with {code} in the middle of the run"
+        if (interval := self.recorder.close(time.monotonic_ns())) is not None:
+            self._second(generator, interval)
+        for writer in (self._log, self._series):
+            if writer is not None:
+                with suppress(OutputFailed):
+                    writer.close()
+
+    def _take(self, generator: Generator, kind: Frame, key: int, payload: bytes) -> None:
+        if kind is Frame.LOG:
+            self.notes.append(str(orjson.loads(payload)["message"]))
+        elif kind is Frame.END:
+            end = orjson.loads(payload)
+            self.status, self.reason = Status(end["status"]), end["reason"]
+        else:
+            interval = self.recorder.take(kind, key, payload)
+            if kind is Frame.START:
+                self._open(int(orjson.loads(payload)["t0"]))
+            if interval is not None:
+                self._second(generator, interval)
+
+    def _open(self, t0_ns: int) -> None:
+        zero = datetime.now(UTC).timestamp() + (t0_ns - time.monotonic_ns()) / 1e9
+        self.started_at = datetime.fromtimestamp(zero, UTC).isoformat(timespec="milliseconds")
+        names = route_names(self._plan)
+        self._log = LogWriter(self._folder / "latency.hlog", names, zero)
+        self._series = SeriesWriter(self._folder / "series.csv", names)
+
+    def _second(self, generator: Generator, interval: Interval) -> None:
+        self.ended_ns = interval.end_ns
+        if self._log is not None and self._series is not None and not self.disk_problem:
+            try:
+                self._log.write(interval)
+                self._series.write(interval)
+            except OutputFailed as error:
+                self.disk_problem = str(error)
+                generator.stop(f"the results cannot be written: {error}")
+        for fired in self.watch.observe(interval):
+            if fired.aborts:
+                generator.abort(f"abort_when {fired.reason}")
+        self._view.second(interval)
+
+
+@contextmanager
+def _interrupts(generator: Generator) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM as a list of presses; the first stops the load gracefully."""
+    presses: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield presses
+        return
+
+    def pressed(number: int, _: FrameType | None) -> None:
+        presses.append(number)
+        if len(presses) == 1:
+            generator.stop("interrupted")
+        else:
+            generator.abort("interrupted twice")
+
+    before = {number: signal.signal(number, pressed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield presses
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _folder(out: Path, run_id: str, plan: Plan) -> Path:
+    folder = out / run_id
+    try:
+        folder.mkdir(parents=True)
+        (folder / "plan.json").write_bytes(orjson.dumps(to_tree(plan), option=orjson.OPT_INDENT_2))
+    except OSError as error:
+        raise OutputFailed(f"{folder} cannot be written: {error.strerror}; choose another --out") from error
+    return folder
+
+
+def _planned(plan: Plan) -> Planned:
+    open_schedules = [s for s in _schedules(plan) if isinstance(s, OpenSchedule)]
+    starts = sum(s.count() for s in open_schedules) if open_schedules else None
+    return Planned(starts, total_duration_ns(plan, grace=False) / 1e9)
+
+
+def _starts_due(plan: Plan, course: _Course) -> int | None:
+    """Starts of the open models that were due until the run's end, where it ended early."""
+    if course.status is Status.FINISHED:
+        return None
+    due, any_open = 0, False
+    for load, schedule in zip(plan.loads, _schedules(plan), strict=True):
+        if isinstance(schedule, OpenSchedule):
+            any_open = True
+            for start in schedule.starts():
+                if start + load.start_time_ns > course.ended_ns:
+                    break
+                due += 1
+    return due if any_open else None
+
+
+def _schedules(plan: Plan) -> Iterator[object]:
+    for index in range(len(plan.loads)):
+        yield schedule_of(plan, index)
+
+
+def _target_version(plan: Plan, run_id: str) -> tuple[str, list[str]]:
+    if plan.version_from is None:
+        return "", []
+    try:
+        return str(ask(plan, plan.version_from, run_id)), []
+    except ProbeFailed as error:
+        return "", [f"the target's version is not known: {error}"]
+
+
+def _persisted(plan: Plan, run_id: str) -> tuple[int | None, str]:
+    if plan.persistence is None:
+        return None, ""
+    return _count(plan, plan.persistence.count, run_id)
+
+
+def _server_count(plan: Plan, run_id: str, notes: list[str]) -> int | None:
+    if plan.request_count is None:
+        return None
+    count, problem = _count(plan, plan.request_count, run_id)
+    if problem:
+        notes.append(f"the target's own request count is not known: {problem}")
+    return count
+
+
+def _count(plan: Plan, probe: Probe, run_id: str) -> tuple[int | None, str]:
+    try:
+        value = ask(plan, probe, run_id)
+    except ProbeFailed as error:
+        return None, str(error)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None, f"{probe.json} is {value!r}, not a count"
+    return value, ""
