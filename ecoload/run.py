@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -40,6 +40,7 @@ from ecoload.measure.frames import Frame
 from ecoload.measure.hlog import LogWriter
 from ecoload.measure.interval import Interval
 from ecoload.measure.outcome import Outcome
+from ecoload.measure.rebuild import rebuild
 from ecoload.measure.recorder import Recorder, route_names
 from ecoload.measure.result import Planned, RunResult, Status, ValidityStatus, Verdict
 from ecoload.measure.series import SeriesWriter
@@ -195,7 +196,8 @@ class _Course:
         self.watch = ConditionWatch(plan)
         self.status, self.reason = Status.FINISHED, ""
         self.lost = self.disk_problem = self.started_at = ""
-        self.ended_ns = 0
+        self.stopped_ns = 0
+        self._t0_ns = self._last_ns = 0
         self.notes: list[str] = []
         self._plan, self._folder, self._view = plan, folder, view
         self._log: LogWriter | None = None
@@ -214,6 +216,7 @@ class _Course:
             code = generator.process.wait()
             self.status = Status.FAILED
             self.lost = self.reason = f"its process ended with {code} in the middle of the run"
+        self.stopped_ns = self.stopped_ns or self._last_ns
         if (interval := self.recorder.close(time.monotonic_ns())) is not None:
             self._second(generator, interval)
         for writer in (self._log, self._series):
@@ -227,6 +230,8 @@ class _Course:
         elif kind is Frame.END:
             end = orjson.loads(payload)
             self.status, self.reason = Status(end["status"]), end["reason"]
+            if end["stopped_at_ns"]:
+                self.stopped_ns = end["stopped_at_ns"] - self._t0_ns
         else:
             interval = self.recorder.take(kind, key, payload)
             if kind is Frame.START:
@@ -235,6 +240,7 @@ class _Course:
                 self._second(generator, interval)
 
     def _open(self, t0_ns: int) -> None:
+        self._t0_ns = t0_ns
         zero = datetime.now(UTC).timestamp() + (t0_ns - time.monotonic_ns()) / 1e9
         self.started_at = datetime.fromtimestamp(zero, UTC).isoformat(timespec="milliseconds")
         names = route_names(self._plan)
@@ -242,7 +248,7 @@ class _Course:
         self._series = SeriesWriter(self._folder / "series.csv", names)
 
     def _second(self, generator: Generator, interval: Interval) -> None:
-        self.ended_ns = interval.end_ns
+        self._last_ns = interval.end_ns
         if self._log is not None and self._series is not None and not self.disk_problem:
             try:
                 self._log.write(interval)
@@ -304,7 +310,7 @@ def _starts_due(plan: Plan, course: _Course) -> int | None:
         if isinstance(schedule, OpenSchedule):
             any_open = True
             for start in schedule.starts():
-                if start + load.start_time_ns > course.ended_ns:
+                if start + load.start_time_ns > course.stopped_ns:
                     break
                 due += 1
     return due if any_open else None
@@ -347,3 +353,23 @@ def _count(plan: Plan, probe: Probe, run_id: str) -> tuple[int | None, str]:
     if isinstance(value, bool) or not isinstance(value, int):
         return None, f"{probe.json} is {value!r}, not a count"
     return value, ""
+
+
+def judged_again(folder: Path) -> dict[str, Any]:
+    """The result of a run's folder: its own where the run came to its end, else what its files hold.
+
+    Raises UsageError where the folder is not a run's.
+    """
+    own = folder / "run.json"
+    if own.exists():
+        result: dict[str, Any] = orjson.loads(own.read_bytes())
+        return result
+    found = rebuild(folder)
+    facts = RunFacts(
+        run_id=folder.name,
+        started_at=found.started_at,
+        status=Status.KILLED,
+        stop_reason="the process was killed; rebuilt from what it wrote each second",
+        planned=_planned(found.plan),
+    )
+    return judge(found.plan, found.figures, facts).to_json()

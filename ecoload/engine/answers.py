@@ -35,6 +35,24 @@ class Answer(Protocol):
     first: int
     last: int
     has_cookies: bool
+    """There is a Set-Cookie header."""
+    is_coded: bool
+    """There is a Content-Encoding header."""
+
+
+class NoAnswer:
+    """A request that was not sent, or found no connection: when it was begun, and when that was known."""
+
+    __slots__ = ("begin", "first", "last", "outcome", "sent")
+    status = 0
+    headers: Headers = ()
+    body = b""
+    has_cookies = is_coded = False
+
+    def __init__(self, outcome: int, begin: int, end: int) -> None:
+        self.outcome = outcome
+        self.begin = self.sent = begin
+        self.first = self.last = end
 
 
 Judge = Callable[[Answer, Values], int]
@@ -88,9 +106,11 @@ def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_b
             value = header(answer.headers, name)
             if not expect(_MISSING if value is None else value.decode("latin-1"), values):
                 return Outcome.CHECK_FAILED
-        body = decode_body(answer.headers, answer.body, max_body)
-        if isinstance(body, Outcome):
-            return body
+        body: bytes | Outcome = answer.body
+        if answer.is_coded:
+            body = decode_body(answer.headers, answer.body, max_body)
+            if isinstance(body, Outcome):
+                return body
         document: Any = _MISSING
         if needs_json:
             try:

@@ -322,7 +322,8 @@ class OpenExecutor(Executor):
         self._due = self.t0 + next(self._starts, NEVER)
         if self._due < NEVER:
             self.clock.at(self._due, self._arrive)
-        self.clock.at(self._end, lambda _: self.stop())
+        # A rising rate's last start may be due exactly at the end: it still starts.
+        self.clock.at(self._end + 1, lambda _: self.stop())
 
     def _allocate(self) -> None:
         vu = self.fleet.new_vu(self)

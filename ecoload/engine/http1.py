@@ -25,6 +25,7 @@ from typing import Any
 
 import httptools
 
+from ecoload.engine.answers import NoAnswer
 from ecoload.engine.clock import Clock
 from ecoload.engine.program import VU, CompiledStep
 from ecoload.engine.sampler import Sampler
@@ -42,7 +43,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_headers", "begin", "body", "busy", "clock", "closed", "complete", "deadline", "fail", "feed",
-        "first", "has_cookies", "head", "in_body", "keep", "last", "limits", "outcome", "parser", "pieces",
+        "first", "has_cookies", "head", "in_body", "is_coded", "keep", "last", "limits", "outcome", "parser", "pieces",
         "raw", "received", "resume", "sent", "sock_send", "status", "transport", "want_body", "whole",
     )  # fmt: skip
 
@@ -54,7 +55,7 @@ class Connection(asyncio.Protocol):
         self.transport: Any = None
         self.sock_send: Callable[[bytes], int] | None = None
         self.closed = self.busy = self.complete = self.in_body = self.head = self.want_body = False
-        self.has_cookies = False
+        self.has_cookies = self.is_coded = False
         self.whole = self.keep = True
         self.outcome = self.status = self.received = 0
         self.begin = self.sent = self.first = self.last = self.deadline = 0
@@ -127,7 +128,9 @@ class Connection(asyncio.Protocol):
             self.pieces = []
         if self.raw:
             raw = self.raw
-            self.has_cookies = b"\nset-cookie" in raw[: raw.find(b"\r\n\r\n")].lower()
+            head = raw[: raw.find(b"\r\n\r\n")].lower()
+            self.has_cookies = b"\nset-cookie" in head
+            self.is_coded = b"\ncontent-encoding" in head
         try:
             self.resume(self)
         except StopIteration:
@@ -184,6 +187,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.closed = True
+        # The parser holds us and we hold it; with the garbage collector off, nobody else would part us.
+        del self.parser, self.feed
+        self.transport = self.sock_send = None
         if not self.busy:
             return
         if isinstance(error, ssl.SSLError):
@@ -252,6 +258,7 @@ class _Headers:
         self._status = parser.get_status_code
         with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
             parser.feed_data(raw)
+        del self._status  # it holds the parser, which holds us
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._last:
@@ -328,8 +335,6 @@ class Http1Transport:
 
     async def _connect(self, vu: VU, step: CompiledStep, origin: int, data: bytes) -> None:
         begun = _now()
-        failed = Connection(vu, self._clock, self._limits, self._fail)
-        failed.begin = failed.sent = begun
         try:
             connection = await self._open_connection(vu, origin, step, begun)
             del self._tasks[vu]
@@ -350,7 +355,12 @@ class Http1Transport:
         except asyncio.CancelledError:
             return
         self._tasks.pop(vu, None)
-        failed.finish(outcome)
+        try:
+            vu.resume(NoAnswer(outcome, begun, _now()))
+        except StopIteration:
+            pass
+        except Exception as error:
+            self._fail(error)
 
     async def _open_connection(self, vu: VU, index: int, step: CompiledStep, begun: int) -> Connection:
         origin = self._origins[index]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from ecoload.engine.answers import Answer, Judge, compile_judge, header, needs_body
+from ecoload.engine.answers import Answer, Judge, NoAnswer, compile_judge, header, needs_body
 from ecoload.engine.clock import Clock
 from ecoload.engine.cookies import CookieJar
 from ecoload.engine.request import Render, Tracer, compile_request
@@ -174,7 +174,7 @@ def compile_scenario(
     places = iter(range(1, 1 << 30))
 
     def compile_steps(steps: Sequence[Step | Choose]) -> Steps:
-        return tuple(compile_choose(s) if isinstance(s, Choose) else compile_step(s) for s in steps)
+        return tuple(compile_choose(s) if isinstance(s, Choose) else compile_one(s) for s in steps)
 
     def compile_choose(choose: Choose) -> CompiledChoose:
         total, weights, so_far = sum(b.weight for b in choose.branches), [], 0.0
@@ -184,26 +184,9 @@ def compile_scenario(
         branches = tuple(tuple(compile_steps(b.steps)) for b in choose.branches)
         return CompiledChoose(tuple(weights), branches, next(places))
 
-    def compile_step(step: Step) -> CompiledStep:
-        expected = frozenset(step.check.status or range(200, 400))
-        return CompiledStep(
-            origin=step.origin,
-            route=step.route,
-            method=step.method,
-            is_head=step.method == "HEAD",
-            render=compile_request(plan, step, scope, workspace, tracer, common),
-            expected=expected,
-            final=expected - _REDIRECTS if step.redirects else expected,
-            judge=compile_judge(step.check, step.captures, scope, plan.http.max_body_bytes),
-            captures=bool(step.captures),
-            think=(step.think.least_ns, step.think.most_ns) if step.think else None,
-            timeout_ns=step.timeout_ns,
-            redirects=step.redirects,
-            want_body=needs_body(step.check, step.captures),
-            record=sampler.recorder(step.route),
-            record_ok=sampler.rows(step.route, Outcome.OK).extend,
-            place=next(places),
-        )
+    def compile_one(step: Step) -> CompiledStep:
+        render = compile_request(plan, step, scope, workspace, tracer, common)
+        return compile_step(plan, step, scope, sampler, render, next(places))
 
     setup = compile_steps(scenario.setup)
     lets = tuple((scope.slot(name), scope.getter(value)) for name, value in scenario.lets)
@@ -212,6 +195,31 @@ def compile_scenario(
     plain = [step for step in steps if isinstance(step, CompiledStep)]
     straight = plain if len(plain) == len(steps) else None
     return Program(lets, steps, setup, teardown, scope.size, straight, records)
+
+
+def compile_step(
+    plan: Plan, step: Step, scope: Scope, sampler: Sampler, render: Render, place: int
+) -> CompiledStep:
+    """One step around its rendering; `place` tells it from all others of its scenario."""
+    expected = frozenset(step.check.status or range(200, 400))
+    return CompiledStep(
+        origin=step.origin,
+        route=step.route,
+        method=step.method,
+        is_head=step.method == "HEAD",
+        render=render,
+        expected=expected,
+        final=expected - _REDIRECTS if step.redirects else expected,
+        judge=compile_judge(step.check, step.captures, scope, plan.http.max_body_bytes),
+        captures=bool(step.captures),
+        think=(step.think.least_ns, step.think.most_ns) if step.think else None,
+        timeout_ns=step.timeout_ns,
+        redirects=step.redirects,
+        want_body=needs_body(step.check, step.captures),
+        record=sampler.recorder(step.route),
+        record_ok=sampler.rows(step.route, Outcome.OK).extend,
+        place=place,
+    )
 
 
 def _live(vu: VU) -> Generator[None, Any, None]:
@@ -284,34 +292,40 @@ def _live(vu: VU) -> Generator[None, Any, None]:
 
 def _run(vu: VU, steps: Steps, due: int) -> Generator[None, Any, bool]:
     """The same steps once, nothing parked, nothing counted as an iteration."""
-    host, values = vu.host, vu.values
     for step in _choose(vu, steps):
-        try:
-            data = step.render(values)
-        except Unsafe:
-            step.record(Outcome.GUARD_REFUSED, (due, due, due, due, due))
-            return False
-        if vu.cookies is not None:
-            data = _with_cookies(vu, step.origin, data)
-        vu.in_flight = step
-        host.transport.send(vu, step, step.origin, data)
-        answer = yield
-        vu.in_flight = None
-        outcome = answer.outcome
-        if not outcome:
-            if step.redirects and answer.status in _REDIRECTS:
-                answer, outcome, due = yield from _follow(vu, step, data, answer, due)
-            elif answer.status not in step.expected:
-                outcome = _unexpected(answer.status)
-            elif step.judge is not None:
-                outcome = step.judge(answer, values)
-            if answer.has_cookies:
-                _keep_cookies(vu, step.origin, data, answer)
-        step.record(outcome, (due, answer.begin, answer.sent, answer.first, answer.last))
+        answer, outcome = yield from perform(vu, step, due)
         if outcome:
             return False
         due = answer.last
     return True
+
+
+def perform(vu: VU, step: CompiledStep, due: int) -> Generator[None, Any, tuple[Answer, int]]:
+    """One step, its redirects followed and everything recorded: the last answer and its outcome."""
+    values = vu.values
+    try:
+        data = step.render(values)
+    except Unsafe:
+        step.record(Outcome.GUARD_REFUSED, (due, due, due, due, due))
+        return NoAnswer(Outcome.GUARD_REFUSED, due, due), Outcome.GUARD_REFUSED
+    if vu.cookies is not None:
+        data = _with_cookies(vu, step.origin, data)
+    vu.in_flight = step
+    vu.host.transport.send(vu, step, step.origin, data)
+    answer = yield
+    vu.in_flight = None
+    outcome = answer.outcome
+    if not outcome:
+        if step.redirects and answer.status in _REDIRECTS and answer.status not in step.final:
+            answer, outcome, due = yield from _follow(vu, step, data, answer, due)
+        elif answer.status not in step.expected:
+            outcome = _unexpected(answer.status)
+        elif step.judge is not None:
+            outcome = step.judge(answer, values)
+        if answer.has_cookies:
+            _keep_cookies(vu, step.origin, data, answer)
+    step.record(outcome, (due, answer.begin, answer.sent, answer.first, answer.last))
+    return answer, outcome
 
 
 def _unexpected(status: int) -> Outcome:
@@ -356,7 +370,7 @@ def _follow(
             method = "HEAD" if method == "HEAD" else "GET"
         there = host.rules.allowed(origin, method, url, step.route)
         if there is None:
-            return _Refused(due), Outcome.GUARD_REFUSED, due
+            return NoAnswer(Outcome.GUARD_REFUSED, due, due), Outcome.GUARD_REFUSED, due
         data = _redirected(host.rules, data, method, url, same=there == origin, origin=there)
         origin = there
         if vu.cookies is not None:
@@ -372,19 +386,6 @@ def _follow(
     if answer.status not in step.expected:
         return answer, _unexpected(answer.status), due
     return answer, step.judge(answer, vu.values) if step.judge else Outcome.OK, due
-
-
-class _Refused:
-    """The answer to a hop that was not sent."""
-
-    outcome = Outcome.GUARD_REFUSED
-    status = 0
-    headers = ()
-    body = b""
-    has_cookies = False
-
-    def __init__(self, at: int) -> None:
-        self.begin = self.sent = self.first = self.last = at
 
 
 def _target(data: bytes) -> str:
@@ -428,4 +429,6 @@ def _keep_cookies(vu: VU, origin: int, data: bytes, answer: Any) -> None:
     vu.cookies.store(vu.host.rules.url(origin, _target(data)), answer.headers)
 
 
-__all__ = ["RECORD", "CompiledStep", "Host", "Program", "Transport", "VU", "compile_scenario"]
+__all__ = [
+    "RECORD", "VU", "CompiledStep", "Host", "Program", "Transport", "compile_scenario", "compile_step", "perform",
+]  # fmt: skip

@@ -84,6 +84,7 @@ class Worker:
         self._vus_max = 0
         self._lag_ns = 0
         self._ended = False
+        self._stopped_at_ns = 0
         self._executors: list[Executor] = []
         self._setup_left = 0
         self._t0 = 0
@@ -117,6 +118,7 @@ class Worker:
     def _end(self, status: str, reason: str, grace_ns: int | None) -> None:
         if self._ended:
             return
+        self._stopped_at_ns = self._stopped_at_ns or self.clock.now()
         if self.status == "finished" or status in ("failed", "aborted"):
             self.status, self.reason = status, reason
         if not self._executors:
@@ -280,7 +282,8 @@ class Worker:
             return
         self._ended = True
         self._tick()
-        self.sampler.note(Frame.END, {"status": self.status, "reason": self.reason})
+        end = {"status": self.status, "reason": self.reason, "stopped_at_ns": self._stopped_at_ns}
+        self.sampler.note(Frame.END, end)
         gc.enable()
         gc.unfreeze()
         self._when_done()

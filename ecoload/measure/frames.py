@@ -35,7 +35,8 @@ class Frame(IntEnum):
     LOG = 6
     """JSON `{"level": ..., "message": ...}`: for a person."""
     END = 7
-    """JSON `{"status": "finished" | "stopped" | "aborted" | "failed", "reason": str}`: the last frame."""
+    """JSON `{"status": "finished" | "stopped" | "aborted" | "failed", "reason": str, "stopped_at_ns"}`: the
+    last frame. `stopped_at_ns` is when nothing was to start any more, 0 where the schedule ran out."""
 
 
 SAMPLE_COLUMNS = ("due", "begin", "sent", "first", "last")

@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the others.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SCRIPTS := .ci/run tools/install-tools.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench tools clean
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## installs ecoload and its tests into .venv (Python only, no root)
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "ecoload needs Python 3.11 or later; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $(INSTALLED)
+
+demo: setup ## runs the main job on the embedded sandbox: 100 events a second for two minutes
+	$(BIN)/ecoload run a2 --profile burst --sandbox
+
+test: setup ## passes every test; fetches the foreign tools where it can
+	@tools/install-tools.sh || echo "tests that need a missing tool say so and are skipped (CI=true: they fail)"
+	$(BIN)/python -W error -m pytest
+
+lint: setup ## ruff, mypy --strict, shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
+	elif [ "$$CI" = true ]; then echo "shellcheck is missing: make tools" >&2; exit 1; \
+	else echo "shellcheck is missing (make tools); the scripts were not looked at"; fi
+
+tools: setup ## fetches the foreign tools: k6, nginx, wrk, hey, shellcheck, the Java HdrHistogram
+	@tools/install-tools.sh
+
+bench: setup ## measures ecoload beside wrk, hey and k6 (about half an hour; docs/bench.md)
+	$(BIN)/python -m benchmarks
+
+clean: ## removes what was installed and made (not your runs)
+	rm -rf $(VENV) .tools build dist ecoload.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

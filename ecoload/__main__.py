@@ -1,0 +1,5 @@
+"""`python -m ecoload`."""
+
+from ecoload.cli import main
+
+main()

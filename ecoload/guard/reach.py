@@ -1,0 +1,53 @@
+"""What a plan can reach: its steps, its origins, and how often an iteration asks them.
+
+Rules
+-----
+- Where something cannot be read from the plan, the answer is the larger one: a Python scenario may
+  send to every origin, any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecoload.plan import Choose, Plan, Scenario, Step
+
+
+def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
+    """Every step, those of all branches included, in the order as written."""
+    for item in part:
+        if isinstance(item, Step):
+            yield item
+        else:
+            for branch in item.branches:
+                yield from steps(branch.steps)
+
+
+def used_origins(plan: Plan) -> frozenset[int]:
+    """Indices of the origins that the loads, their setup and teardown, and the probes send to.
+    Redirects may lead to further ones."""
+    used = {p.origin for p in (plan.request_count, plan.version_from) if p is not None}
+    if plan.persistence is not None:
+        used.add(plan.persistence.count.origin)
+    for load in plan.loads:
+        scenario = plan.scenarios[load.scenario]
+        if scenario.module is not None:
+            return frozenset(range(len(plan.origins)))
+        used.update(step.origin for step in steps(scenario.setup + scenario.steps + scenario.teardown))
+    return frozenset(used)
+
+
+def requests_per_iteration(scenario: Scenario, origin: int) -> int | None:
+    """The most requests one iteration sends to an origin, redirects not counted; None where nothing
+    bounds it (a Python scenario)."""
+    return None if scenario.module is not None else _most(scenario.steps, origin)
+
+
+def _most(part: tuple[Step | Choose, ...], origin: int) -> int:
+    total = 0
+    for item in part:
+        if isinstance(item, Step):
+            total += item.origin == origin
+        else:
+            total += max((_most(branch.steps, origin) for branch in item.branches), default=0)
+    return total

@@ -1,0 +1,223 @@
+"""What may be sent where: read-only apps, namespaces, redirects.
+
+Rules
+-----
+- A plan is checked before anything is sent, and every refusal is told at once.
+- A step sends what its route declares: the route's app, method and path. Values may stand only where
+  the declared path has a `{name}`; they are encoded to stay in their segment (`guard/text.py`).
+- A route with `effect: write` goes only to an app that allows writes, with the app's namespace at the
+  declared place, once. A namespace that is only known at run time is checked by the engine there.
+- A redirect is followed only to a listed origin, and to nothing a step could not have been sent to.
+- A GET or HEAD that no route declares is allowed on an app that allows writes, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import SplitResult, parse_qsl, unquote
+
+from ecoload.errors import GuardRefused
+from ecoload.guard.namespace import constant, namespace_value, namespace_values
+from ecoload.guard.paths import (
+    DEFAULT_PORT,
+    path_pattern,
+    pieces,
+    shown,
+    split_url,
+    standing_at,
+    with_holes,
+)
+from ecoload.guard.reach import steps, used_origins
+from ecoload.guard.text import has_dot_segment, header_value_ok
+from ecoload.plan import Plan, Probe, Route, Step
+
+__all__ = ["RedirectRules", "check_plan", "namespace_value", "redirect_allowed"]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding"})
+
+
+def check_plan(plan: Plan) -> None:
+    """Raises GuardRefused with one line for everything in the plan that must not be sent."""
+    refusals = []
+    for scenario in plan.scenarios:
+        for part in ("setup", "steps", "teardown"):
+            for number, step in enumerate(steps(getattr(scenario, part)), 1):
+                section = "step" if part == "steps" else f"{part} step"
+                where = f"scenario {scenario.name}, {section} {number}"
+                refusals += [f"{where}: {reason}" for reason in _step_refusals(plan, step)]
+    refusals += _probe_refusals(plan)
+    if refusals:
+        raise GuardRefused("\n".join(dict.fromkeys(refusals)))
+
+
+def redirect_allowed(
+    plan: Plan, from_origin: int, method: str, url: str, route: int | None = None
+) -> int | None:
+    """`RedirectRules(plan).allowed(…)`, for a single question."""
+    return RedirectRules(plan).allowed(from_origin, method, url, route)
+
+
+class RedirectRules:
+    """Where redirects may lead; compiled once for a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._used = used_origins(plan)
+        self._declared = [
+            [(r, path_pattern(r.path)) for r in plan.routes if r.app == origin.app] for origin in plan.origins
+        ]
+
+    def authority(self, origin: int) -> str:
+        """`host` or `host:port`, as it stands in a Host header."""
+        return self._plan.origins[origin].authority
+
+    def url(self, origin: int, target: str) -> str:
+        """The absolute URL of a request target (path and query) on an origin."""
+        place = self._plan.origins[origin]
+        return f"{place.scheme}://{place.authority}{target}"
+
+    def allowed(self, from_origin: int, method: str, url: str, route: int | None = None) -> int | None:
+        """The origin that a redirect may be followed to, or None.
+
+        `url` is absolute; `method` what the hop would be sent with; `route` the route of the step
+        that is redirected. A write whose namespace stands in its headers or body is followed only
+        where the declared place stays the same, so it needs `route`.
+        """
+        parts = split_url(url)
+        if parts is None:
+            return None
+        candidates = self._origins_at(parts)
+        # Two apps at one address are one app to the network: what either forbids is forbidden.
+        if not candidates or not all(self._may(i, from_origin, method, parts, route) for i in candidates):
+            return None
+        return from_origin if from_origin in candidates else candidates[0]
+
+    def _origins_at(self, parts: SplitResult) -> list[int]:
+        """Origins with this scheme, host and port whose base path is the longest that fits."""
+        found: list[int] = []
+        longest = -1
+        port = parts.port or DEFAULT_PORT[parts.scheme]
+        for index, origin in enumerate(self._plan.origins):
+            if (origin.scheme, origin.host.lower(), origin.port) != (parts.scheme, parts.hostname, port):
+                continue
+            base = origin.base_path.rstrip("/")
+            if parts.path != base and not (parts.path or "/").startswith(f"{base}/"):
+                continue
+            if len(base) > longest:
+                found, longest = [], len(base)
+            if len(base) == longest:
+                found.append(index)
+        return found
+
+    def _may(self, index: int, from_origin: int, method: str, parts: SplitResult, route: int | None) -> bool:
+        origin = self._plan.origins[index]
+        if origin.environment == "production" and index not in self._used | {from_origin}:
+            # Nobody was asked to approve it.
+            return False
+        path = (parts.path or "/")[len(origin.base_path.rstrip("/")) :] or "/"
+        fitting = [
+            (declared, match)
+            for declared, pattern in self._declared[index]
+            if declared.method == method and (match := pattern.fullmatch(path))
+        ]
+        if not fitting:
+            return origin.writes is not None and method in ("GET", "HEAD")
+        return all(
+            declared.effect == "none"
+            or (index == from_origin and self._in_namespace(index, declared, match, parts.query, route))
+            for declared, match in fitting
+        )
+
+    def _in_namespace(
+        self, index: int, declared: Route, match: re.Match[str], query: str, route: int | None
+    ) -> bool:
+        writes, place = self._plan.origins[index].writes, declared.namespace
+        if writes is None or place is None:
+            return False
+        if place.place == "path":
+            return [unquote(text) for text in standing_at(declared.path, place.at, match)] == [writes]
+        if place.place == "query":
+            return [v for name, v in parse_qsl(query, keep_blank_values=True) if name == place.at] == [writes]
+        before = self._plan.routes[route] if route is not None else None
+        return before is not None and before.effect == "write" and before.namespace == place
+
+
+# --- Steps ----------------------------------------------------------------------------------------
+
+
+def _step_refusals(plan: Plan, step: Step) -> Iterator[str]:
+    if not 0 <= step.origin < len(plan.origins):
+        yield "it goes to a host that targets.yaml does not list"
+        return
+    if not 0 <= step.route < len(plan.routes):
+        yield "it belongs to no route that targets.yaml declares"
+        return
+    origin, route = plan.origins[step.origin], plan.routes[step.route]
+    name = f"{route.app}.{route.name}"
+    if route.app != origin.app:
+        yield f"route {name} belongs to {route.app}, and the step goes to {origin.app}"
+    if step.method != route.method:
+        yield f"route {name} is declared as {route.method}, and the step sends {step.method}"
+    yield from _path_refusals(step, route, name)
+    yield from _header_refusals(step)
+    if route.effect == "write":
+        yield from _write_refusals(plan, step, route, name)
+
+
+def _path_refusals(step: Step, route: Route, name: str) -> Iterator[str]:
+    path = with_holes(step.path)
+    if has_dot_segment(unquote(path)):
+        yield f"its path {shown(path)} has a segment that is . or .."
+    if not all(" " < char != "\x7f" for char in path):
+        yield f"its path {shown(path)} has a space or a control character"
+    if "?" in path or "#" in path:
+        yield f"its path {shown(path)} has a ? or #, and a query stands under `query`"
+    elif not path_pattern(route.path).fullmatch(path):
+        yield f"its path {shown(path)} is not the path that route {name} declares, {route.path}"
+
+
+def _header_refusals(step: Step) -> Iterator[str]:
+    for header, value in step.headers:
+        if not _TOKEN.fullmatch(header):
+            yield f"{header!r} is no name for a header"
+        elif header.lower() in _FRAMING:
+            yield f"the header {header} is set by ecoload itself, and a step must not"
+        for piece in pieces(value):
+            if isinstance(piece, str) and not header_value_ok(piece):
+                yield f"the header {header} has CR, LF, NUL or a character beyond Latin-1"
+
+
+def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator[str]:
+    origin = plan.origins[step.origin]
+    if origin.writes is None:
+        yield f"route {name} writes, and {origin.app} is read-only (`writes:` in targets.yaml allows them)"
+        return
+    if route.namespace is None:
+        yield f"route {name} writes, and targets.yaml does not say where its namespace stands"
+        return
+    place = f"{route.namespace.place} {route.namespace.at}"
+    values = namespace_values(step, route)
+    if len(values) != 1:
+        found = "is not there" if not values else f"stands there {len(values)} times"
+        yield f"route {name} writes, and its namespace ({place}) {found}"
+        return
+    known, value = constant(plan, values[0])
+    if known and value != origin.writes:
+        yield f"route {name} would write to {value!r}, and {origin.app} allows {origin.writes!r} only"
+
+
+def _probe_refusals(plan: Plan) -> Iterator[str]:
+    probes: dict[str, Probe | None] = {
+        "persistence": plan.persistence.count if plan.persistence else None,
+        "request_count": plan.request_count,
+        "version_from": plan.version_from,
+    }
+    for name, probe in probes.items():
+        if probe is None:
+            continue
+        if not 0 <= probe.origin < len(plan.origins):
+            yield f"{name}: it goes to a host that targets.yaml does not list"
+        if has_dot_segment(unquote(with_holes(probe.path).partition("?")[0])):
+            yield f"{name}: its path {shown(with_holes(probe.path))} has a segment that is . or .."

@@ -1,0 +1,293 @@
+"""From a checked workspace to the plan of one app under one profile.
+
+Rules
+-----
+- What the command asks for and is not there is a UsageError that names the nearest right word.
+- Every app whose address is known is an origin of the plan, with all its routes: a redirect may lead
+  there, and nowhere else.
+- Levels are put together from the general to the special: defaults, route, profile.
+- The spec hash covers what people wrote about this app and profile, unresolved: no environment, no
+  address of the day, no seed and no scale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+import ecoload
+from ecoload.errors import UsageError
+from ecoload.plan import (
+    Condition,
+    Feeder,
+    HttpLimits,
+    Load,
+    Origin,
+    Persistence,
+    Plan,
+    Probe,
+    ProtocolHeader,
+    Route,
+    Scenario,
+    ServiceLevel,
+)
+from ecoload.spec import template
+
+if TYPE_CHECKING:
+    from ecoload.spec.profiles import LoadEntry
+    from ecoload.spec.targets import App
+    from ecoload.spec.targets import Probe as ProbeShape
+    from ecoload.spec.workspace import Workspace
+
+
+def make_plan(
+    workspace: Workspace,
+    app: str,
+    profile: str,
+    *,
+    seed: int = 1,
+    duration_scale: float = 1.0,
+    base_urls: Mapping[str, str] | None = None,
+    embedded: Collection[str] = (),
+    transport: Literal["http1", "aiohttp"] = "http1",
+    pacing_mode: Literal["timer", "spin"] = "timer",
+) -> Plan:
+    """What `app` under `profile` would send. `base_urls` replaces addresses by app; `embedded` names the
+    apps whose address is that of the embedded sandbox. Raises UsageError."""
+    targets = workspace.targets
+    _known("app", app, targets.apps)
+    _known("profile", profile, targets.profiles)
+    if not (math.isfinite(duration_scale) and duration_scale > 0):
+        raise UsageError(f"the duration scale must be above 0, got {duration_scale}")
+    for name in base_urls or {}:
+        _known("app", name, targets.apps)
+    shape, chosen = targets.apps[app], workspace.profiles[app, profile]
+    origins = _origins(workspace, app, base_urls or {}, embedded)
+    names = [origin.app for origin in origins]
+    routes = _routes(workspace, names, app, chosen)
+    home, first = names.index(app), next((i for i, r in enumerate(routes) if r.app == app), 0)
+    loads, scenarios = _loads(workspace, app, profile, home, first, duration_scale)
+    feeders = _feeders(workspace, scenarios)
+    own = {route.name for route in routes if route.app == app}
+    proxy = _proxy(workspace)
+    return Plan(
+        tool_version=ecoload.__version__,
+        protocol=ProtocolHeader(**targets.protocol.model_dump()),
+        app=app,
+        profile=profile,
+        seed=seed,
+        duration_scale=duration_scale,
+        origins=origins,
+        routes=routes,
+        scenarios=scenarios,
+        loads=loads,
+        feeders=feeders,
+        env=_environment(workspace, app),
+        secrets=tuple((name, secret.reference) for name, secret in sorted(shape.secrets.items())),
+        thresholds=_conditions(chosen.thresholds, own),
+        fail_when=_conditions(chosen.fail_when, own),
+        abort_when=_conditions([*chosen.abort_when, *shape.abort_when], own),
+        warm_up_ns=_scaled(chosen.warm_up, duration_scale),
+        persistence=_persistence(shape, routes, app, home),
+        request_count=_probe(shape.request_count, home),
+        version_from=_probe(shape.version_from, home),
+        transport="aiohttp" if proxy else transport,
+        pacing_mode=pacing_mode,
+        proxy=proxy,
+        http=HttpLimits(targets.http.connect_timeout, targets.http.max_header, targets.http.max_body),
+        approval_over_vus=targets.guardrails.approval_over_vus,
+        spec_hash=_spec_hash(workspace, app, profile, scenarios, feeders),
+    )
+
+
+def _known(what: str, name: str, names: Collection[str]) -> None:
+    if name not in names:
+        raise UsageError(f"unknown {what} {name!r}{template.nearest(name, names)}")
+
+
+# --- where to -------------------------------------------------------------------------------------
+
+
+def _origins(
+    workspace: Workspace, planned: str, base_urls: Mapping[str, str], embedded: Collection[str]
+) -> tuple[Origin, ...]:
+    from ecoload.spec.targets import base_url, origin
+
+    origins = []
+    for name, app in workspace.targets.apps.items():
+        url = base_urls.get(name) or base_url(app.base_url, workspace.environ)
+        if url is None:
+            if name == planned:
+                unset = " and ".join(
+                    v for v in template.variables(app.base_url) if not workspace.environ.get(v)
+                )
+                raise UsageError(
+                    f"the address of {name} needs {unset}: set it, or give --base-url {name}=URL"
+                )
+            continue
+        try:
+            origins.append(origin(name, app, url, workspace.root, embedded=name in embedded))
+        except ValueError as error:
+            raise UsageError(f"the address of {name}: {error}") from None
+    return tuple(origins)
+
+
+def _routes(workspace: Workspace, names: list[str], planned: str, profile: Any) -> tuple[Route, ...]:
+    from ecoload.spec.references import declared_routes
+
+    targets = workspace.targets
+    routes = []
+    for name in names:
+        app = targets.apps[name]
+        slos = {route: shape.slo for route, shape in app.routes.items()}
+        for route in declared_routes(name, app).values():
+            level = targets.defaults.slo.over(ServiceLevel())
+            for slo in (slos[route.name], profile.slo if name == planned else None):
+                level = slo.over(level) if slo is not None else level
+            routes.append(_with_slo(route, level))
+    return tuple(routes)
+
+
+def _with_slo(route: Route, level: ServiceLevel) -> Route:
+    return Route(route.app, route.name, route.method, route.path, route.effect, route.namespace, level)
+
+
+def _probe(shape: ProbeShape | None, origin: int) -> Probe | None:
+    return Probe(origin, template.parse_text(shape.get), shape.json_) if shape is not None else None
+
+
+def _persistence(shape: App, routes: tuple[Route, ...], app: str, origin: int) -> Persistence | None:
+    if shape.persistence is None:
+        return None
+    name = shape.persistence.route
+    route = next(i for i, r in enumerate(routes) if r.app == app and r.name == name)
+    count = Probe(origin, template.parse_text(shape.persistence.count.get), shape.persistence.count.json_)
+    return Persistence(route, count)
+
+
+def _proxy(workspace: Workspace) -> str | None:
+    from ecoload.spec.targets import base_url, split_url
+
+    text = workspace.targets.http.proxy
+    if text is None:
+        return None
+    try:
+        url = base_url(text, workspace.environ)
+        if url:
+            split_url(url)
+    except ValueError as error:
+        raise UsageError(f"http.proxy: {error}") from None
+    return url or None
+
+
+def _environment(workspace: Workspace, app: str) -> tuple[tuple[str, str], ...]:
+    names = sorted(set(workspace.targets.apps[app].env))
+    if missing := [name for name in names if name not in workspace.environ]:
+        raise UsageError(f"{', '.join(missing)} must be set: {app} reads it (env: in targets.yaml)")
+    return tuple((name, workspace.environ[name]) for name in names)
+
+
+# --- how fast -------------------------------------------------------------------------------------
+
+
+def _loads(
+    workspace: Workspace, app: str, profile: str, origin: int, first_route: int, scale: float
+) -> tuple[tuple[Load, ...], tuple[Scenario, ...]]:
+    from ecoload.spec.compile import placed
+    from ecoload.spec.profiles import Loads, entries
+
+    chosen = workspace.profiles[app, profile]
+    loads: list[Load] = []
+    used: list[str] = []
+    for index, entry in enumerate(entries(chosen)):
+        scenario = _scenario_name(workspace, app, entry)
+        if scenario not in used:
+            used.append(scenario)
+        name = f"{profile}_{index + 1}" if isinstance(chosen, Loads) else profile
+        loads.append(
+            Load(
+                name=name,
+                scenario=used.index(scenario),
+                executor_name=entry.executor,
+                executor=entry.value(scale),
+                start_time_ns=_scaled(entry.start_time, scale),
+                graceful_stop_ns=_scaled(entry.graceful_stop, scale),
+                pacing_ns=getattr(entry, "pacing", 0),
+            )
+        )
+    scenarios = (placed(workspace.scenarios[name].scenario, origin, first_route) for name in used)
+    return tuple(loads), tuple(scenarios)
+
+
+def _scenario_name(workspace: Workspace, app: str, entry: LoadEntry) -> str:
+    own = workspace.scenarios_of(app)
+    usable = [name for name, source in workspace.scenarios.items() if source.app == app or name in own]
+    if entry.scenario is not None:
+        _known(f"scenario of {app}:", entry.scenario, usable)
+        return entry.scenario
+    if not own:
+        raise UsageError(
+            f"{app} has no scenario: write scenarios/{app}.yaml, or list scenarios: in targets.yaml"
+        )
+    return own[0]
+
+
+def _conditions(conditions: list[Condition], routes: set[str]) -> tuple[Condition, ...]:
+    """Those of the app: a profile may name routes that only other apps have."""
+    return tuple(c for c in conditions if c.route is None or c.route in routes)
+
+
+def _scaled(ns: int, scale: float) -> int:
+    from ecoload.spec.profiles import scaled
+
+    return scaled(ns, scale)
+
+
+def _feeders(workspace: Workspace, scenarios: tuple[Scenario, ...]) -> tuple[Feeder, ...]:
+    names = sorted({s.feeder for s in scenarios if s.feeder is not None})
+    return tuple(workspace.data.feeder(name) for name in names) if workspace.data is not None else ()
+
+
+# --- what was written -----------------------------------------------------------------------------
+
+
+def _spec_hash(
+    workspace: Workspace, app: str, profile: str, scenarios: tuple[Scenario, ...], feeders: tuple[Feeder, ...]
+) -> str:
+    written = workspace.written
+    general = {key: written.get(key) for key in ("protocol", "defaults", "guardrails", "http")}
+    content = {
+        **general,
+        "app": app,
+        "target": {k: v for k, v in written["apps"][app].items() if k != "profiles"},
+        "profile": {profile: written["profiles"][profile]},
+        "narrowed": (written["apps"][app].get("profiles") or {}).get(profile),
+        "scenarios": {s.name: workspace.scenarios[s.name].written for s in scenarios},
+        "files": sorted(_files(scenarios)),
+        "feeders": [[feeder.name, feeder.sha256] for feeder in feeders],
+    }
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _files(scenarios: tuple[Scenario, ...]) -> set[tuple[str, str]]:
+    """The files that bodies are made of, with their hashes."""
+    from ecoload.plan import Choose, Step
+
+    files: set[tuple[str, str]] = set()
+
+    def collect(steps: tuple[Step | Choose, ...]) -> None:
+        for step in steps:
+            if isinstance(step, Choose):
+                for branch in step.branches:
+                    collect(branch.steps)
+            elif step.body is not None:
+                files.update(step.body.file_sha256)
+
+    for scenario in scenarios:
+        for steps in (scenario.setup, scenario.steps, scenario.teardown):
+            collect(steps)
+    return files

@@ -1,0 +1,344 @@
+"""The shape of `targets.yaml`: the protocol, the apps, their routes and levels, the profiles.
+
+Rules
+-----
+- What is not stated is the careful choice: an app without `environment` is production, one without
+  `writes` is read-only, and a route must say whether it writes.
+- An address is a scheme, a host and perhaps a path, or the word `sandbox`; it may read the environment
+  (`${A2_URL:-sandbox}`) and holds no credentials.
+- Secrets are declared by reference (`env:` or `file:`) and never read here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+
+from ecoload.plan import NamespaceAt, Origin
+from ecoload.spec import template
+from ecoload.spec.profiles import Conditions, Profile, Slo
+from ecoload.spec.shape import Count, Each, Model, Name, PositiveDuration, Rate, Size
+
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+ENGINE_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "traceparent"})
+"""Headers that nobody writes: the engine does."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNSAFE = re.compile(r"[\r\n\0]")
+_VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def header_name(name: str) -> str:
+    """A header that may be written. Raises ValueError."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name")
+    if name.lower() in ENGINE_HEADERS:
+        raise ValueError(f"{name} is set by ecoload itself; leave it out")
+    return name
+
+
+def safe_text(text: str) -> str:
+    """A text without CR, LF and NUL. Raises ValueError."""
+    if _UNSAFE.search(text):
+        raise ValueError("CR, LF and NUL must not stand here")
+    return text
+
+
+def route_path(path: str) -> str:
+    """A declared path: `/v1/events/{id}`. Raises ValueError."""
+    if not path.startswith("/") or path.startswith("//"):
+        raise ValueError(f"expected a path that begins with one '/', got {path!r}")
+    if "${" in path:
+        raise ValueError("a route's path takes placeholders such as {id}; the step fills them in")
+    if re.search(r"[\s\x00-\x1f\x7f?#\\]", path) or not path.isascii():
+        raise ValueError(f"expected a plain path without blanks, '?' or '#', got {path!r}")
+    if {".", ".."} & set(path.split("/")):
+        raise ValueError("a path takes no '.' and '..'")
+    names = placeholders(path)
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", path)) or len(names) != len(set(names)):
+        raise ValueError(f"expected placeholders such as {{id}}, each once, got {path!r}")
+    return path
+
+
+def placeholders(path: str) -> list[str]:
+    return _PLACEHOLDER.findall(path)
+
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def json_path(path: str) -> str:
+    """A JSON path of RFC 9535. Raises ValueError."""
+    from jsonpath_rfc9535 import JSONPathError
+    from jsonpath_rfc9535 import compile as compile_path
+
+    try:
+        compile_path(path)
+    except JSONPathError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected a JSON path such as $.a.b[0], got {path!r} ({reason})") from None
+    return path
+
+
+Path = Annotated[str, AfterValidator(route_path)]
+HeaderName = Annotated[str, AfterValidator(header_name)]
+JsonPath = Annotated[str, AfterValidator(json_path)]
+Template = Annotated[str, AfterValidator(safe_text), WithJsonSchema({"type": "string"})]
+VariableName = Annotated[str, Field(pattern=_VARIABLE_NAME)]
+
+
+class Protocol(Model):
+    """What stands at the head of every report."""
+
+    name: str = "Performance Testing v1.0"
+    assigned_app: str = ""
+    version: str = ""
+    mode: str = ""
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)] = "perf_test"
+    """Where writes must stand."""
+
+
+class Defaults(Model):
+    slo: Slo = Slo(p95_ms=150.0, p95_stretch_ms=120.0, error_rate=0.01)
+
+
+class Guardrails(Model):
+    approval_over_vus: Count = 60
+    """More VUs than this need a human's approval."""
+
+
+class Http(Model):
+    """Limits of the client."""
+
+    connect_timeout: PositiveDuration = 10_000_000_000
+    max_header: Annotated[Size, Field(ge=1024)] = 65_536
+    max_body: Annotated[Size, Field(ge=1024)] = 33_554_432
+    proxy: Template | None = None
+
+
+class Probe(Model):
+    """A GET, and a JSON path in its answer."""
+
+    get: Template
+    """the path to get, such as /healthz"""
+    json_: Annotated[JsonPath, Field(alias="json")]
+    """a JSON path, such as $.version"""
+
+    @model_validator(mode="after")
+    def _path(self) -> Self:
+        if not self.get.startswith("/") or self.get.startswith("//"):
+            raise ValueError(f"get: expected a path that begins with one '/', got {self.get!r}")
+        return self
+
+
+class Namespace(Model):
+    """Where the namespace stands in a write."""
+
+    in_: Annotated[Literal["json", "query", "header", "form", "path"], Field(alias="in")]
+    """one of json, query, header, form, path"""
+    at: Annotated[str, Field(min_length=1)]
+    """the key, dotted path or placeholder that holds the namespace"""
+
+    def value(self) -> NamespaceAt:
+        return NamespaceAt(self.in_, self.at)
+
+
+class Route(Model):
+    """What may be sent: one method and path, and whether it writes."""
+
+    get: Path | None = None
+    post: Path | None = None
+    put: Path | None = None
+    patch: Path | None = None
+    delete: Path | None = None
+    head: Path | None = None
+    options: Path | None = None
+    effect: Literal["none", "write"]
+    """say `effect: none` or `effect: write`"""
+    namespace: Namespace | None = None
+    slo: Slo | None = None
+
+    @property
+    def method(self) -> str:
+        return next(m for m in METHODS if getattr(self, m) is not None).upper()
+
+    @property
+    def path(self) -> str:
+        return str(getattr(self, self.method.lower()))
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        given = [m for m in METHODS if getattr(self, m) is not None]
+        if len(given) != 1:
+            found = f"got {' and '.join(given)}" if given else "got none"
+            raise ValueError(f"expected one method with its path, such as `get: /healthz`; {found}")
+        if self.effect == "write" and self.namespace is None:
+            raise ValueError(
+                "a route that writes says where its namespace stands: namespace: {in: json, at: KEY}"
+            )
+        if self.effect == "none" and self.namespace is not None:
+            raise ValueError("namespace: belongs to routes with effect: write")
+        if (
+            self.namespace
+            and self.namespace.in_ == "path"
+            and self.namespace.at not in placeholders(self.path)
+        ):
+            raise ValueError(f"namespace: the path has no placeholder {{{self.namespace.at}}}")
+        return self
+
+
+class PersistenceShape(Model):
+    """The proof that what was acknowledged was kept."""
+
+    route: Name
+    """the route whose acknowledged writes are counted"""
+    count: Probe
+    """a GET that tells how many were kept"""
+
+
+class Tls(Model):
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key come together")
+        return self
+
+
+class Secret(Model):
+    """Where a secret is: never the secret."""
+
+    env: VariableName | None = None
+    file: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("expected one of {env: NAME} and {file: PATH}")
+        return self
+
+    @property
+    def reference(self) -> str:
+        return f"env:{self.env}" if self.env is not None else f"file:{self.file}"
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"expected an IP address, got {text!r}") from None
+
+
+class App(Model):
+    """One service: where it is, what may be sent to it, and what it must reach."""
+
+    base_url: Template
+    """an http or https address, or `sandbox`"""
+    environment: Annotated[str, Field(min_length=1)] = "production"
+    writes: str | None = None
+    """The namespace that may be written; read-only where not stated."""
+    max_rps: Rate | None = None
+    version_from: Probe | None = None
+    routes: Annotated[dict[Name, Route], Each, Field(default_factory=dict)]
+    scenarios: Annotated[list[Name], Field(min_length=1)] | None = None
+    """The scenarios of this app; a profile runs the first unless it names another."""
+    profiles: Annotated[dict[str, dict[str, Any]], Each, Field(default_factory=dict)]
+    """Keys that replace those of a profile, for this app."""
+    abort_when: Conditions
+    persistence: PersistenceShape | None = None
+    request_count: Probe | None = None
+    resolve: Annotated[list[Annotated[str, AfterValidator(_address)]], Field(default_factory=list)]
+    """Addresses to dial in place of what the name resolves to."""
+    tls: Tls = Tls()
+    headers: Annotated[dict[HeaderName, Template], Field(default_factory=dict)]
+    """Sent with each request."""
+    secrets: Annotated[dict[VariableName, Secret], Each, Field(default_factory=dict)]
+    env: Annotated[list[VariableName], Field(default_factory=list)]
+    """Environment variables that `${env.NAME}` may read."""
+
+
+class Targets(Model):
+    """An ecosystem and the protocol it goes through."""
+
+    protocol: Annotated[Protocol, Field(default_factory=Protocol)]
+    defaults: Annotated[Defaults, Field(default_factory=Defaults)]
+    guardrails: Annotated[Guardrails, Field(default_factory=Guardrails)]
+    http: Annotated[Http, Field(default_factory=Http)]
+    profiles: Annotated[dict[Name, Profile], Each, Field(default_factory=dict)]
+    apps: Annotated[dict[Name, App], Field(min_length=1), Each]
+    """the apps of the ecosystem"""
+
+
+Address = tuple[Literal["http", "https"], str, int, str]
+"""Scheme, host, port and path."""
+
+
+def origin(name: str, app: App, url: str, workspace: pathlib.Path, *, embedded: bool) -> Origin:
+    """The app as it is reached at `url`. Raises ValueError for an address that is not allowed."""
+
+    def file(path: str | None) -> str | None:
+        return str(workspace / path) if path is not None else None
+
+    embedded = embedded or url == "sandbox"
+    # The embedded sandbox is nobody's production, whatever its app is elsewhere.
+    environment = "sandbox" if embedded and app.environment == "production" else app.environment
+    where: Address = ("http", "sandbox", 0, "") if url == "sandbox" else split_url(url)
+    scheme, host, port, path = where
+    return Origin(
+        app=name,
+        scheme=scheme,
+        host=host,
+        port=port,
+        base_path=path,
+        environment=environment,
+        writes=app.writes,
+        resolve=() if embedded else tuple(app.resolve),
+        max_rps=app.max_rps,
+        ca_file=file(app.tls.ca_file),
+        client_cert=file(app.tls.client_cert),
+        client_key=file(app.tls.client_key),
+        embedded=embedded,
+    )
+
+
+def split_url(url: str) -> Address:
+    """`(scheme, host, port, path without a final '/')`. Raises ValueError."""
+    if re.search(r"[\s\x00-\x1f\x7f\\]", url):
+        raise ValueError("an address takes no blanks and control characters")
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError as error:
+        raise ValueError(f"expected an address such as https://host:8443, got {url!r} ({error})") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"expected an http or https address, or `sandbox`, got {url!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address takes no credentials; use a header with ${secret.NAME}")
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        raise ValueError(f"an address takes no query and no fragment, got {url!r}")
+    if port == 0:
+        raise ValueError("port 0 cannot be reached")
+    try:
+        host = host.encode("idna").decode() if not host.isascii() else host
+    except UnicodeError:
+        raise ValueError(f"{host!r} is not a host name") from None
+    path = route_path(parts.path.rstrip("/")) if parts.path.rstrip("/") else ""
+    scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
+    return scheme, host, port or {"http": 80, "https": 443}[scheme], path
+
+
+def base_url(text: str, environ: Mapping[str, str]) -> str | None:
+    """The address as the environment has it; None where it needs a variable that is not set."""
+    try:
+        return template.resolve_environment(text, environ)
+    except template.TemplateError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,234 @@
+"""A workspace: the folder with `targets.yaml` and `scenarios/`, read once and checked as a whole.
+
+Rules
+-----
+- Every problem of every file comes at once, with file and line; nothing is read twice.
+- A workspace that loads has no unknown name in it. What depends on the command (which app, which
+  profile, which addresses) is said when a plan is made of it (`make_plan`).
+- pydantic is imported here only when files are read: it is slow to import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecoload.errors import Problem, SpecError
+from ecoload.plan import Scenario
+from ecoload.spec import feeders, yaml12
+from ecoload.spec.planning import make_plan
+
+if TYPE_CHECKING:
+    from ecoload.spec.scenarios import ScenarioShape
+    from ecoload.spec.shape import Reading
+    from ecoload.spec.targets import Targets
+
+__all__ = ["ScenarioSource", "Workspace", "json_schema", "load_workspace", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioSource:
+    """A scenario file: the scenario, its routes counted from its app's first one; `app` is None for a
+    Python module, which any app may use. `written` is what it says, unresolved."""
+
+    app: str | None
+    scenario: Scenario
+    written: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What people wrote, checked. `profiles` holds each profile as each app runs it, by
+    `(app, profile)`; `written` the content of `targets.yaml`, unresolved."""
+
+    root: Path
+    targets: Targets
+    profiles: Mapping[tuple[str, str], Any]
+    scenarios: Mapping[str, ScenarioSource]
+    data: feeders.Data | None
+    written: Mapping[str, Any]
+    environ: Mapping[str, str]
+
+    @property
+    def apps(self) -> tuple[str, ...]:
+        return tuple(self.targets.apps)
+
+    @property
+    def profile_names(self) -> tuple[str, ...]:
+        return tuple(self.targets.profiles)
+
+    def scenarios_of(self, app: str) -> tuple[str, ...]:
+        """The scenarios of an app; a profile runs the first unless it names another."""
+        return _default_scenarios(app, self.targets, self.scenarios)
+
+
+def load_workspace(
+    targets: Path, scenarios: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Workspace:
+    """Read `targets.yaml` and the scenarios beside it. Raises SpecError with every problem."""
+    return _Loading(
+        targets, scenarios or targets.parent / "scenarios", os.environ if environ is None else environ
+    ).load()
+
+
+def json_schema() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each kind of file, by its name: `targets` and `scenario`."""
+    from ecoload.spec.schema import published
+
+    return published()
+
+
+class _Loading:
+    """One load: collects problems until everything was looked at."""
+
+    def __init__(self, targets: Path, scenarios: Path, environ: Mapping[str, str]) -> None:
+        self.targets_path = targets
+        self.scenarios_path = scenarios
+        self.root = targets.parent
+        self.environ = environ
+        self.problems: list[Problem] = []
+        self.shapes: dict[str, tuple[Reading, ScenarioShape | None]] = {}
+        self.modules: dict[str, tuple[Path, bytes]] = {}
+        self.unreadable: set[str] = set()
+
+    def load(self) -> Workspace:
+        from ecoload.spec.references import check_references
+        from ecoload.spec.targets import Targets
+
+        reading = self._read(self.targets_path)
+        targets = reading.model(Targets) if reading else None
+        self._read_scenarios()
+        data = self._read_data()
+        profiles: Mapping[tuple[str, str], Any] = {}
+        if reading is not None and targets is not None:
+            profiles = check_references(targets, reading, self._owners(), self.environ)
+        sources = self._compile(targets, reading, data)
+        readings = [*([reading] if reading else []), *(found for found, _ in self.shapes.values())]
+        problems = [*self.problems, *(problem for found in readings for problem in found.problems)]
+        if problems or targets is None or reading is None:
+            raise SpecError(list(dict.fromkeys(problems)))
+        return Workspace(
+            self.root, targets, profiles, sources, data, reading.document.data, dict(self.environ)
+        )
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def _read(self, path: Path) -> Reading | None:
+        from ecoload.spec.shape import Reading
+
+        try:
+            return Reading(yaml12.read(path))
+        except SpecError as error:
+            self.problems += error.problems
+            return None
+
+    def _read_scenarios(self) -> None:
+        from ecoload.spec.scenarios import ScenarioShape
+
+        if not self.scenarios_path.is_dir():
+            return
+        for path in sorted(self.scenarios_path.iterdir()):
+            name = path.stem
+            if path.suffix == ".yml":
+                self.problems.append(Problem(str(path), 0, f"is not read; name it {name}.yaml"))
+            elif path.suffix == ".py" and not name.startswith("_"):
+                self.modules[name] = (path, path.read_bytes())
+            elif path.suffix == ".yaml":
+                reading = self._read(path)
+                if reading is None:
+                    self.unreadable.add(name)
+                else:
+                    self.shapes[name] = (reading, reading.model(ScenarioShape))
+        for name in sorted({*self.shapes, *self.unreadable} & set(self.modules)):
+            message = f"there is a {name}.yaml too; a scenario is one of them"
+            self.problems.append(Problem(str(self.modules[name][0]), 0, message))
+
+    def _read_data(self) -> feeders.Data | None:
+        wanted = any(shape is not None and shape.feeder is not None for _, shape in self.shapes.values())
+        if not wanted and not (self.root / feeders.FILE).exists():
+            return None
+        try:
+            return feeders.read_data(self.root)
+        except SpecError as error:
+            self.problems += [Problem(str(self.root / p.file), p.line, p.message) for p in error.problems]
+            return None
+
+    def _owners(self) -> dict[str, str | None]:
+        """Each scenario's app; None where it may be any."""
+        owners: dict[str, str | None] = dict.fromkeys({*self.modules, *self.unreadable})
+        return owners | {name: shape.app if shape else None for name, (_, shape) in self.shapes.items()}
+
+    # --- compiling --------------------------------------------------------------------------------
+
+    def _compile(
+        self, targets: Targets | None, reading: Reading | None, data: feeders.Data | None
+    ) -> dict[str, ScenarioSource]:
+        sources = {}
+        for name, (path, content) in self.modules.items():
+            sha256 = hashlib.sha256(content).hexdigest()
+            module = os.path.relpath(path, self.root)
+            sources[name] = ScenarioSource(None, Scenario(name, module=module, module_sha256=sha256), sha256)
+        if targets is None or reading is None:
+            return sources
+        for name, (own, shape) in self.shapes.items():
+            if shape is not None and (scenario := self._scenario(name, shape, own, targets, reading, data)):
+                sources[name] = ScenarioSource(shape.app, scenario, own.document.data)
+        return sources
+
+    def _scenario(
+        self,
+        name: str,
+        shape: ScenarioShape,
+        own: Reading,
+        targets: Targets,
+        reading: Reading,
+        data: feeders.Data | None,
+    ) -> Scenario | None:
+        from ecoload.spec.compile import compile_scenario
+        from ecoload.spec.reach import Home
+        from ecoload.spec.references import broken_names, declared_routes
+        from ecoload.spec.template import nearest
+
+        broken = broken_names(reading, ("apps",))
+        app = targets.apps.get(shape.app)
+        if app is None:
+            if shape.app not in broken and ("apps",) not in reading.broken:
+                own.problem(("app",), f"unknown app {shape.app!r}{nearest(shape.app, targets.apps)}")
+            return None
+        home = Home(
+            app_name=shape.app,
+            app=app,
+            routes=declared_routes(shape.app, app),
+            broken=broken_names(reading, ("apps", shape.app, "routes")),
+            workspace=self.root,
+            namespace=targets.protocol.namespace,
+            open=shape.app in broken,
+        )
+        return compile_scenario(name, shape, home, self._fields(shape, own, data), own)
+
+    def _fields(self, shape: ScenarioShape, own: Reading, data: feeders.Data | None) -> set[str] | None:
+        from ecoload.spec.template import nearest
+
+        if shape.feeder is None:
+            return None
+        if data is None:
+            own.broken.add(("feeder",))
+            return None
+        if not data.of(shape.feeder):
+            message = (
+                f"{feeders.FILE} has no records of feeder {shape.feeder!r}{nearest(shape.feeder, data.names)}"
+            )
+            own.problem(("feeder",), message)
+            own.broken.add(("feeder",))
+        return data.fields(shape.feeder)
+
+
+def _default_scenarios(app: str, targets: Targets, scenarios: Mapping[str, object]) -> tuple[str, ...]:
+    listed = targets.apps[app].scenarios
+    if listed is not None:
+        return tuple(listed)
+    return (app,) if app in scenarios else ()

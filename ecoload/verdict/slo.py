@@ -1,0 +1,117 @@
+"""Service levels: what each route had to reach, against what it did.
+
+Rules
+-----
+- Latency levels are judged on the response time of `ok` requests; the error rate on everything that
+  was owed: sent requests that count, dropped iterations, starts still queued at the end.
+- A value at its limit passes. Too few samples for a percentile are INCONCLUSIVE: 59 for P95, 299 for
+  P99, in general as many as make it 95 % sure that one lies beyond (`ceil(log 0.05 / log p)`).
+- SUSPECT turns PASS into INCONCLUSIVE and leaves FAIL; INVALID turns both.
+- A stretch level is shown and never decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ecoload.measure.bootstrap import Interval95, error_rate_interval, percentile_intervals
+from ecoload.measure.figures import RouteFigures
+from ecoload.measure.result import LevelResult, RouteLevels, Validity, ValidityStatus, Verdict
+from ecoload.plan import ServiceLevel
+
+LATENCY_LEVELS = (
+    ("p50_ms", 0.5),
+    ("p90_ms", 0.9),
+    ("p95_ms", 0.95),
+    ("p99_ms", 0.99),
+    ("p95_stretch_ms", 0.95),
+)
+STRETCH = "p95_stretch_ms"
+
+
+def samples_needed(share: float) -> int:
+    """How many samples a percentile takes: 59 for 0.95, 299 for 0.99."""
+    return math.ceil(math.log(0.05) / math.log(share))
+
+
+def judge_route(slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int) -> RouteLevels | None:
+    """The levels declared for a route, each with its verdict; None where none is declared."""
+    levels = [*_latency_levels(slo, route, validity, seed)]
+    if slo.error_rate is not None:
+        levels.append(_error_level(slo.error_rate, route, validity, seed))
+    if not levels:
+        return None
+    return RouteLevels(tuple(levels), worst(level.verdict for level in levels if level.required))
+
+
+def tightest_ms(slos: Iterable[ServiceLevel]) -> float | None:
+    """The smallest latency level that decides; None where there is none."""
+    limits = [getattr(slo, name) for slo in slos for name, _ in LATENCY_LEVELS if name != STRETCH]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def believed(verdict: Verdict, validity: Validity) -> Verdict:
+    """`verdict` as far as the measurement can be believed."""
+    unsure = validity.status is ValidityStatus.INVALID or (
+        validity.status is ValidityStatus.SUSPECT and verdict is Verdict.PASS
+    )
+    return Verdict.INCONCLUSIVE if unsure else verdict
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """FAIL before INCONCLUSIVE before PASS; nothing judged is INCONCLUSIVE."""
+    found = set(verdicts)
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        if verdict in found:
+            return verdict
+    return Verdict.PASS if found else Verdict.INCONCLUSIVE
+
+
+def _latency_levels(
+    slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int
+) -> Iterable[LevelResult]:
+    declared = [(name, share, getattr(slo, name)) for name, share in LATENCY_LEVELS]
+    declared = [(name, share, limit) for name, share, limit in declared if limit is not None]
+    shares = [share for _, share, _ in declared]
+    response = route.ok_response
+    values = [us / 1000 for us in response.percentiles(shares)]
+    intervals = _milliseconds(percentile_intervals(route.blocks, shares, seed)) if shares else []
+    for (name, share, limit), value, interval in zip(declared, values, intervals, strict=True):
+        needed = samples_needed(share)
+        if response.total < needed:
+            reason = f"{response.total} samples, {needed} are needed"
+            known = value if response.total else None
+            yield LevelResult(
+                name, limit, known, interval, Verdict.INCONCLUSIVE, reason, required=name != STRETCH
+            )
+        else:
+            yield _level(name, limit, value, interval, validity)
+
+
+def _error_level(limit: float, route: RouteFigures, validity: Validity, seed: int) -> LevelResult:
+    rate = route.error_rate
+    if rate is None:
+        return LevelResult("error_rate", limit, None, None, Verdict.INCONCLUSIVE, "no request was made")
+    return _level("error_rate", limit, rate, error_rate_interval(route.blocks, seed), validity)
+
+
+def _level(
+    name: str, limit: float, value: float, interval: Interval95 | None, validity: Validity
+) -> LevelResult:
+    plain = Verdict.PASS if value <= limit else Verdict.FAIL
+    verdict = believed(plain, validity)
+    reason = f"{_shown(name, value)} {'≤' if plain is Verdict.PASS else '>'} {_shown(name, limit)}"
+    if interval is not None and interval[0] <= limit <= interval[1]:
+        reason += "; the limit lies within the interval of chance"
+    if verdict is not plain:
+        reason += f"; the measurement is {validity.status}"
+    return LevelResult(name, limit, value, interval, verdict, reason, required=name != STRETCH)
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:.3%}" if name == "error_rate" else f"{value:g} ms"
+
+
+def _milliseconds(intervals: Sequence[Interval95 | None]) -> list[Interval95 | None]:
+    return [None if one is None else (one[0] / 1000, one[1] / 1000) for one in intervals]

@@ -1,0 +1,191 @@
+"""Two transports behind one seam: the same behaviour of a server ends as the same outcome in both."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecoload.plan import Check, ConstantVUs, Expect, PerVUIterations, Plan, Think
+from tests.integration.driving import SECOND, Silent, gets, outcomes, plan_of, run, step_of
+from tests.servers.bad import BEHAVIOURS, BadServer
+from tests.servers.certificates import make_certificates
+from tests.servers.latency import Fixed, LatencyServer
+from tests.servers.thread import closed_port
+
+TRANSPORTS = ("http1", "aiohttp")
+both = pytest.mark.parametrize("transport", TRANSPORTS)
+
+KNOWN_DIFFERENCE = "garbage-after-body"
+"""Where bytes that nobody asked for follow an answer at once, aiohttp withholds the answer itself."""
+
+
+def both_ways(plan: Plan, folder: Path) -> dict[str, dict[str, dict[str, int]]]:
+    return {name: outcomes(run(replace(plan, transport=name), folder / name)) for name in TRANSPORTS}
+
+
+def test_every_behaviour_of_a_bad_server_ends_alike(tmp_path: Path) -> None:
+    names = sorted(set(BEHAVIOURS) - {KNOWN_DIFFERENCE, "gzip-bomb"})
+    # A pause, so that a connection that was closed is known to be.
+    steps = gets([f"/{name}" for name in names], timeout_ns=SECOND // 2, think=Think(SECOND // 50, SECOND // 50))
+    with BadServer() as server:
+        plan = plan_of(server.url, steps)
+        found = both_ways(replace(plan, http=replace(plan.http, max_body_bytes=1 << 20)), tmp_path)
+    assert found["aiohttp"] == found["http1"]
+
+
+def test_a_kept_connection_that_dies_under_a_request_is_a_reset_and_nothing_is_sent_twice(
+    tmp_path: Path,
+) -> None:
+    for transport in TRANSPORTS:
+        with BadServer() as server:
+            steps = gets(["/ok", "/close-before-headers"])
+            plan = plan_of(server.url, steps, transport=transport)
+            assert outcomes(run(plan, tmp_path / transport)) == {
+                "ok": {"ok": 1},
+                "close-before-headers": {"reset": 1},
+            }
+            assert [asked.path for asked in server.asked] == ["/ok", "/close-before-headers"]
+
+
+@both
+def test_what_is_sent_is_what_was_rendered(tmp_path: Path, transport: str) -> None:
+    headers = (("X-Mixed-Case", "a  b"), ("Accept", "text/plain"), ("Accept", "text/html"))
+    with BadServer() as server:
+        steps = [
+            step_of(0, "/echo", query=(("q", "a b&c=%2F"), ("empty", "")), headers=headers),
+            step_of(1, "/echo2", method="POST"),
+        ]
+        run(plan_of(server.url, steps, transport=transport), tmp_path)
+        asked, empty = server.asked
+    assert asked.path == "/echo?q=a%20b%26c%3D%252F&empty="
+    assert [name for name, _ in asked.headers] == [
+        "host", "user-agent", "x-ecoload-run", "x-mixed-case", "accept", "accept", "traceparent",
+    ]  # fmt: skip
+    assert asked.header("host") == server.url.removeprefix("http://")
+    assert asked.header("x-mixed-case") == "a  b"
+    assert empty.header("content-length") == "0"
+    assert empty.header("content-type") == ""
+
+
+@both
+def test_a_vu_keeps_one_connection_and_forgets_its_cookies(tmp_path: Path, transport: str) -> None:
+    with BadServer() as server:
+        steps = gets(["/cookies", "/echo"])
+        run(plan_of(server.url, steps, PerVUIterations(1, 3, 60 * SECOND), transport=transport), tmp_path)
+        assert server.connections == 1
+        cookies = [(asked.path, asked.header("cookie").count("=")) for asked in server.asked]
+    assert cookies == [("/cookies", 0), ("/echo", 100)] * 3
+
+
+@both
+def test_a_body_is_given_to_checks_as_it_came(tmp_path: Path, transport: str) -> None:
+    check = Check(json=(("$.ok", Expect("eq", True)),))
+    paths = ["/gzip", "/deflate", "/bad-gzip", "/short-gzip"]
+    with BadServer() as server:
+        found = outcomes(run(plan_of(server.url, gets(paths, check=check), transport=transport), tmp_path))
+    assert found == {
+        "gzip": {"ok": 1},
+        "deflate": {"ok": 1},
+        "bad-gzip": {"decode": 1},
+        "short-gzip": {"decode": 1},
+    }
+
+
+@both
+def test_no_listener_is_refused_and_no_address_is_dns(tmp_path: Path, transport: str) -> None:
+    refused = plan_of(f"http://127.0.0.1:{closed_port()}", gets(["/"]), transport=transport)
+    nowhere = plan_of("http://no-such-host.invalid:80", gets(["/"]), transport=transport)
+    assert outcomes(run(refused, tmp_path)) == {"root": {"refused": 1}}
+    assert outcomes(run(nowhere, tmp_path)) == {"root": {"dns": 1}}
+
+
+@both
+def test_a_connection_that_is_never_made_times_out(tmp_path: Path, transport: str) -> None:
+    with full_backlog() as port:
+        steps = gets(["/"], timeout_ns=SECOND // 4)
+        plan = plan_of(f"http://127.0.0.1:{port}", steps, transport=transport)
+        assert outcomes(run(plan, tmp_path)) == {"root": {"timeout": 1}}
+
+
+@both
+def test_certificates_are_verified_and_ours_is_shown(tmp_path: Path, transport: str) -> None:
+    made = make_certificates(tmp_path)
+    trust = {"ca_file": str(made.ca.cert)}
+    ours = trust | {"client_cert": str(made.client.cert), "client_key": str(made.client.key)}
+    for context, origin, expected in (
+        (made.server_context(), trust, {"ok"}),
+        (made.server_context(), {}, {"tls"}),
+        (made.server_context(made.expired), trust, {"tls"}),
+        (made.server_context(made.other_name), trust, {"tls"}),
+        (made.server_context(want_client=True), ours, {"ok"}),
+        # The server's alert and its reset race.
+        (made.server_context(want_client=True), trust, {"tls", "reset"}),
+    ):
+        with BadServer(tls=context) as server:
+            plan = plan_of(server.url, gets(["/ok"]), origin=origin, transport=transport)
+            assert set(outcomes(run(plan, tmp_path))["ok"]) <= expected
+
+
+@both
+def test_a_name_is_reached_at_its_pinned_addresses_in_turn(tmp_path: Path, transport: str) -> None:
+    with BadServer() as server:
+        origin: dict[str, Any] = {"resolve": ("127.0.0.2", "127.0.0.1")}
+        plan = plan_of(
+            f"http://shop.example:{server.port}", gets(["/ok"]), PerVUIterations(4, 1, 60 * SECOND),
+            origin=origin, transport=transport,
+        )  # fmt: skip
+        found = outcomes(run(plan, tmp_path))
+        hosts = {asked.header("host") for asked in server.asked}
+    # Nobody listens at the first address: every other connection is refused, none looks elsewhere.
+    assert found == {"ok": {"ok": 2, "refused": 2}}
+    assert hosts == {f"shop.example:{server.port}"}
+
+
+@both
+def test_service_time_is_what_the_server_took(tmp_path: Path, transport: str) -> None:
+    view = Silent()
+    with LatencyServer(Fixed(20)) as server:
+        plan = plan_of(server.url, gets(["/"]), ConstantVUs(2, 1 * SECOND), transport=transport)
+        (route,) = run(plan, tmp_path, view).result.routes
+        truth = server.truth().latencies_ms()
+    assert route.requests == len(truth)
+    assert min(truth) <= route.service_ms.p50 <= route.response_ms.max
+    assert sum(interval.tick.connections_opened for interval in view.intervals[-1:]) <= 2
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port whose queue of connections is full: further ones get no answer."""
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port: int = listener.getsockname()[1]
+        waiting = []
+        for _ in itertools.repeat(None, 4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+            waiting.append(sock)
+        try:
+            yield port
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+def test_counts_are_alike(tmp_path: Path) -> None:
+    with BadServer() as server:
+        steps = [step_of(0, "/redirect/307/echo"), step_of(1, "/error-500"), step_of(2, "/redirect-loop")]
+        counts = both_ways(plan_of(server.url, steps), tmp_path)
+        asked = Counter(asked.path for asked in server.asked)
+    assert counts["aiohttp"] == counts["http1"]
+    assert all(number % 2 == 0 for number in asked.values())
