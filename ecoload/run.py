@@ -235,7 +235,8 @@ class _Course:
         else:
             interval = self.recorder.take(kind, key, payload)
             if kind is Frame.START:
-                self._open(int(orjson.loads(payload)["t0"]))
+                with self._disk(generator):
+                    self._open(int(orjson.loads(payload)["t0"]))
             if interval is not None:
                 self._second(generator, interval)
 
@@ -247,15 +248,21 @@ class _Course:
         self._log = LogWriter(self._folder / "latency.hlog", names, zero)
         self._series = SeriesWriter(self._folder / "series.csv", names)
 
+    @contextmanager
+    def _disk(self, generator: Generator) -> Iterator[None]:
+        """A disk that does not take the results ends the load; it does not end the judging."""
+        try:
+            yield
+        except OutputFailed as error:
+            self.disk_problem = str(error)
+            generator.stop(f"the results cannot be written: {error}")
+
     def _second(self, generator: Generator, interval: Interval) -> None:
         self._last_ns = interval.end_ns
         if self._log is not None and self._series is not None and not self.disk_problem:
-            try:
+            with self._disk(generator):
                 self._log.write(interval)
                 self._series.write(interval)
-            except OutputFailed as error:
-                self.disk_problem = str(error)
-                generator.stop(f"the results cannot be written: {error}")
         for fired in self.watch.observe(interval):
             if fired.aborts:
                 generator.abort(f"abort_when {fired.reason}")

@@ -22,7 +22,8 @@ Tree = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One thing that was judged. `kind` is `level`, `threshold` or `persistence`."""
+    """One thing that was judged. `kind` is `level`, `persistence`, `threshold`, `fail_when` or
+    `abort_when`; one that is not `required` is shown and decides nothing."""
 
     kind: str
     verdict: str
@@ -31,6 +32,7 @@ class Judged:
     was: str
     interval: str = ""
     reason: str = ""
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,14 @@ class Fact:
 
 
 def judged(result: Tree) -> list[Judged]:
-    """Everything that got a verdict, in the order of reading: levels, persistence, thresholds."""
-    return [*_levels(result), *_persistence(result), *_thresholds(result)]
+    """Everything that got a verdict, in the order of reading: levels, persistence, conditions."""
+    return [*_levels(result), *_persistence(result), *_conditions(result)]
 
 
 def validity(result: Tree) -> tuple[str, Sequence[str]]:
     """`(status, reasons)` of the measurement itself."""
     tree = result.get("validity") or {}
-    return tree.get("status", "INVALID"), tree.get("reasons") or ()
+    return str(tree.get("status") or "INVALID"), tree.get("reasons") or ()
 
 
 def headline(result: Tree) -> str:
@@ -61,9 +63,18 @@ def headline(result: Tree) -> str:
     if verdict == "PASS":
         return "Everything that was asked of the target holds."
     if verdict == "FAIL":
-        failed = sum(row.verdict == "FAIL" for row in judged(result))
-        return f"{plural(failed, 'verdict is', 'verdicts are')} FAIL." if failed else "The run failed."
+        rows = [row for row in judged(result) if row.required]
+        failed = sum(row.verdict == "FAIL" for row in rows)
+        return f"{failed} of {len(rows)} verdicts {'is' if failed == 1 else 'are'} FAIL."
     return "The measurement cannot tell whether the target passes."
+
+
+def reasons(result: Tree) -> list[str]:
+    """Why the verdict is not PASS, each reason once; empty where it is."""
+    own = [str(reason) for reason in result.get("verdict_reasons") or ()]
+    status, found = validity(result)
+    own += [f"{status}: {reason}" for reason in found]
+    return list(dict.fromkeys(own))
 
 
 def header(result: Tree) -> list[tuple[str, str]]:
@@ -71,42 +82,32 @@ def header(result: Tree) -> list[tuple[str, str]]:
     protocol = result.get("protocol") or {}
     lines = [
         ("Protocol", protocol.get("name")),
+        ("Protocol version", protocol.get("version")),
         ("Assigned app", protocol.get("assigned_app")),
-        ("Target version", result.get("target_version") or protocol.get("version")),
         ("Mode", protocol.get("mode")),
         ("Namespace", protocol.get("namespace")),
         ("App", result.get("app")),
+        ("Version of the app", result.get("target_version") or "not known"),
         ("Profile", _profile(result)),
+        ("Model", result.get("model")),
         ("Run", result.get("run_id")),
         ("Started", result.get("started_at")),
         ("Duration", span(result.get("duration_s"))),
         ("Seed", result.get("seed")),
-        ("Tool", f"ecoload {result.get('tool_version', '')}".strip()),
+        ("Tool", f"ecoload {result.get('tool_version') or ''}".strip()),
     ]
     return [(label, str(text)) for label, text in lines if text not in (None, "", NOTHING)]
 
 
 def facts(result: Tree) -> list[Fact]:
     """What was done, what was not, what went wrong, and how the generator bore it."""
-    counts = {key: number(result.get(key)) for key in ("dropped_iterations", "interrupted_iterations")}
-    late = number(result.get("late_starts"))
-    done = [plural(result.get("iterations"), "iteration", "iterations")]
-    done.append(plural(result.get("requests"), "request", "requests"))
-    if result.get("vus_max") is not None:
-        done.append(f"{plural(result['vus_max'], 'VU', 'VUs')} at most")
-    not_done = [
-        f"{whole(counts['dropped_iterations'])} dropped",
-        f"{whole(counts['interrupted_iterations'])} interrupted",
-        plural(late, "late start", "late starts"),
-    ]
-    lines = [
-        Fact("Done", " · ".join(done)),
-        Fact("Not done", " · ".join(not_done), bool(any(counts.values()) or late)),
-    ]
+    lines = [_done(result), _not_done(result)]
     lines += [Fact("Not ok", f"{route}: {text}", True) for route, text in not_ok(result)]
     lines += _generator(result)
-    if result.get("stop_reason"):
-        lines.append(Fact("Ended", f"{result.get('status', '')}: {result['stop_reason']}", True))
+    status = result.get("status")
+    if status not in (None, "finished"):
+        why = result.get("stop_reason")
+        lines.append(Fact("Ended", f"{status}: {why}" if why else str(status), True))
     lines += [Fact("Note", str(note)) for note in result.get("notes") or ()]
     return lines
 
@@ -114,10 +115,17 @@ def facts(result: Tree) -> list[Fact]:
 def not_ok(result: Tree) -> Iterator[tuple[str, str]]:
     """`(route, "timeout 3 · reset 1")` for each route where something was not `ok`."""
     for route in result.get("routes") or ():
-        outcomes = {k: n for k, n in (route.get("outcomes") or {}).items() if k != "ok" and n}
-        if outcomes:
-            ordered = sorted(outcomes.items(), key=lambda item: -item[1])
-            yield route["route"], " · ".join(f"{name} {whole(n)}" for name, n in ordered)
+        found = {name: n for name, n in (route.get("outcomes") or {}).items() if name != "ok" and n}
+        if route.get("unsent"):
+            found["never sent"] = route["unsent"]
+        if found:
+            ordered = sorted(found.items(), key=lambda item: -item[1])
+            yield str(route["route"]), " · ".join(f"{name} {whole(n)}" for name, n in ordered)
+
+
+def route_verdict(route: Tree) -> str:
+    """The verdict of a route's service levels; `–` where none is declared."""
+    return str((route.get("slo") or {}).get("verdict") or NOTHING)
 
 
 def level_name(level: str) -> str:
@@ -134,51 +142,79 @@ def _profile(result: Tree) -> str | None:
     return f"{profile} (durations × {scale:g})"
 
 
+def _done(result: Tree) -> Fact:
+    parts = [plural(result.get("iterations"), "iteration", "iterations")]
+    parts.append(plural(result.get("requests"), "request", "requests"))
+    if result.get("vus_max") is not None:
+        parts.append(f"{plural(result['vus_max'], 'VU', 'VUs')} at most")
+    if result.get("warm_up_requests"):
+        parts.append(f"{whole(result['warm_up_requests'])} more in the warm-up")
+    return Fact("Done", " · ".join(parts))
+
+
+def _not_done(result: Tree) -> Fact:
+    counts = [
+        (result.get("dropped_iterations"), "dropped"),
+        (result.get("queued_at_end"), "still queued"),
+        (result.get("interrupted_iterations"), "interrupted"),
+        (result.get("late_starts"), "started late"),
+    ]
+    known = [(count, word) for count, word in counts if count is not None]
+    text = " · ".join(f"{whole(count)} {word}" for count, word in known)
+    return Fact("Not done", text or NOTHING, any(count for count, _ in known))
+
+
 def _levels(result: Tree) -> Iterator[Judged]:
     for route in result.get("routes") or ():
         for level in (route.get("slo") or {}).get("levels") or ():
-            name, in_ms = level["level"], level["level"].endswith("_ms")
+            in_ms = level["level"].endswith("_ms")
             write = _milliseconds if in_ms else share
             yield Judged(
                 "level",
-                level["verdict"],
-                route["route"],
-                f"{level_name(name)} ≤ {_limit(level.get('limit'), in_ms)}",
+                str(level["verdict"]),
+                str(route["route"]),
+                f"{level_name(level['level'])} ≤ {_limit(level.get('limit'), in_ms)}",
                 write(level.get("value")),
                 _interval(level.get("interval"), in_ms),
                 level.get("reason") or "",
+                level.get("required", True),
             )
 
 
 def _persistence(result: Tree) -> Iterator[Judged]:
     tree = result.get("persistence")
     if tree:
-        kept = f"{whole(tree.get('persisted'))} of {whole(tree.get('acknowledged'))} kept"
         lost = number(tree.get("lost"))
-        was = kept if lost is None else f"{kept}, {whole(lost)} lost"
-        yield Judged(
-            "persistence", tree["verdict"], "persistence", "nothing lost", was, "", tree.get("reason") or ""
-        )
+        was = f"{whole(tree.get('persisted'))} of {whole(tree.get('acknowledged'))} kept"
+        was += "" if lost is None else f", {whole(lost)} lost"
+        verdict, reason = str(tree["verdict"]), tree.get("reason") or ""
+        yield Judged("persistence", verdict, "persistence", "nothing lost", was, reason=reason)
 
 
-def _thresholds(result: Tree) -> Iterator[Judged]:
+def _conditions(result: Tree) -> Iterator[Judged]:
     for tree in result.get("thresholds") or ():
-        value = number(tree.get("value"))
-        was = NOTHING if value is None else f"{value:,.4g}"
-        yield Judged(
-            "threshold", tree["verdict"], "threshold", str(tree["source"]), was, "", tree.get("reason") or ""
-        )
+        kind, value = str(tree.get("kind") or "threshold"), number(tree.get("value"))
+        watched = kind != "threshold"
+        was = ("never so" if watched else NOTHING) if value is None else _measured(str(tree["source"]), value)
+        must_be = f"never {tree['source']}" if watched else str(tree["source"])
+        yield Judged(kind, str(tree["verdict"]), kind, must_be, was, reason=tree.get("reason") or "")
+
+
+def _measured(source: str, value: float) -> str:
+    if "error_rate" in source:
+        return share(value)
+    return whole(value) if "dropped" in source or "rps" in source else _milliseconds(value)
 
 
 def _generator(result: Tree) -> Iterator[Fact]:
     tree = result.get("generator") or {}
     parts = []
     if number(tree.get("cpu_share")) is not None:
-        parts.append(f"CPU {share(tree['cpu_share'])}")
+        parts.append(f"CPU {share(tree['cpu_share'])} of one core")
     if number(tree.get("lag_max_ms")) is not None:
         parts.append(f"loop lag {ms(tree['lag_max_ms'])} ms at most")
     if number(tree.get("late_start_p99_ms")) is not None:
-        parts.append(f"start lateness P99 {ms(tree['late_start_p99_ms'])} ms")
+        parts.append(f"lateness P99 {ms(tree['late_start_p99_ms'])} ms")
     if parts:
         yield Fact("Generator", " · ".join(parts))
 
@@ -192,7 +228,7 @@ def _limit(value: Any, in_ms: bool) -> str:
     figure = number(value)
     if figure is None:
         return NOTHING
-    return f"{figure:,.10g} ms" if in_ms else f"{figure * 100:.10g} %"
+    return f"{figure:,.10g} ms" if in_ms else f"{figure * 100:.6g} %"
 
 
 def _interval(pair: Any, in_ms: bool) -> str:
@@ -201,5 +237,3 @@ def _interval(pair: Any, in_ms: bool) -> str:
     if in_ms:
         return f"{ms(pair[0])} – {ms(pair[1])} ms"
     return f"{share(pair[0])} – {share(pair[1])}"
-
-

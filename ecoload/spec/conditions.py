@@ -26,7 +26,7 @@ _FORM = re.compile(
     r"\s*(?:(?P<route>[A-Za-z0-9_-]+)\s*:\s*)?(?P<metric>[A-Za-z0-9_()]+)\s*(?P<operator>[<>=!]+)\s*"
     r"(?P<value>[^\s]+)(?:\s+for\s+(?P<for>\S+))?(?:\s+after\s+(?P<after>\S+))?\s*"
 )
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]+)?")
 
 
 def parse_condition(text: object) -> Condition:

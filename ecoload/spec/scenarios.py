@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from ecoload.plan import Think
-from ecoload.spec.shape import Duration, Each, Model, Name, PositiveDuration
+from ecoload.spec.shape import Duration, EachItem, Model, Name, PositiveDuration
 from ecoload.spec.targets import HeaderName, JsonPath, Template
 from ecoload.spec.units import shown
 
@@ -186,14 +186,14 @@ _BODIES = ("form", "multipart", "text", "file")
 class BranchShape(Model):
     weight: Annotated[float, Field(gt=0)]
     """how often this branch is taken, against the others"""
-    steps: Annotated[list[AnyStep], Field(min_length=1), Each]
+    steps: Annotated[list[AnyStep], Field(min_length=1), EachItem]
     """what is done then"""
 
 
 class ChooseShape(Model):
     """One of the branches, by weight."""
 
-    choose: Annotated[list[BranchShape], Field(min_length=1), Each]
+    choose: Annotated[list[BranchShape], Field(min_length=1), EachItem]
 
 
 def _step_tag(value: Any) -> str:
@@ -204,7 +204,7 @@ def _step_tag(value: Any) -> str:
 AnyStep = Annotated[
     Annotated[StepShape, Tag("<step>")] | Annotated[ChooseShape, Tag("<choose>")], Discriminator(_step_tag)
 ]
-Steps = Annotated[list[AnyStep], Each, Field(default_factory=list)]
+Steps = Annotated[list[AnyStep], EachItem, Field(default_factory=list)]
 
 
 class ScenarioShape(Model):
@@ -217,7 +217,7 @@ class ScenarioShape(Model):
     let: Annotated[dict[Identifier, AnyValue], Field(default_factory=dict)]
     """Values made once an iteration, in order."""
     setup: Steps
-    steps: Annotated[list[AnyStep], Field(min_length=1), Each]
+    steps: Annotated[list[AnyStep], Field(min_length=1), EachItem]
     """what an iteration does, in order"""
     teardown: Steps
 

@@ -3,8 +3,8 @@
 Rules
 -----
 - Models are strict, frozen and know every key; nothing is converted behind the writer's back.
-- One broken entry does not hide the others: `Each` checks the entries of a mapping or a list one by
-  one, notes what is wrong and goes on with the good ones.
+- One broken entry does not hide the others: `EachEntry` and `EachItem` check the entries of a mapping
+  or a list one by one, note what is wrong and go on with the good ones.
 - A message says where, what was expected and, for a misspelt word, the nearest right one.
 - Keys that come from k6 may be written in both spellings (`gracefulStop`, `graceful_stop`).
 """
@@ -243,17 +243,24 @@ def _message(found: Any, model: type[BaseModel] | None) -> str:
     return f"{found['msg'].replace('Input should', 'should')}, got {shown(value)}"
 
 
-def _each(value: Any, handler: Callable[[Any], Any], info: ValidationInfo) -> Any:
-    """Checks the entries one by one. What is wrong in one is noted and left out."""
+def _each_entry(value: Any, handler: Callable[[Any], Any], info: ValidationInfo) -> Any:
+    """Checks a mapping's entries one by one. What is wrong in one is noted and left out."""
     reading = info.context
     where = reading.place(value) if isinstance(reading, Reading) else None
-    if not isinstance(reading, Reading) or where is None or not value:
+    if not isinstance(reading, Reading) or where is None or not value or not isinstance(value, dict):
         return handler(value)
-    if isinstance(value, dict):
-        good: dict[str, Any] = {}
-        for key, item in value.items():
-            good.update(_one(reading, where, key, item, lambda k, v: {k: v}, handler))
-        return good
+    good: dict[str, Any] = {}
+    for key, item in value.items():
+        good.update(_one(reading, where, key, item, lambda k, v: {k: v}, handler))
+    return good
+
+
+def _each_item(value: Any, handler: Callable[[Any], Any], info: ValidationInfo) -> Any:
+    """The same for a list."""
+    reading = info.context
+    where = reading.place(value) if isinstance(reading, Reading) else None
+    if not isinstance(reading, Reading) or where is None or not value or not isinstance(value, list):
+        return handler(value)
     items: list[Any] = []
     for index, item in enumerate(value):
         items.extend(_one(reading, where, index, item, lambda _, v: [v], handler))
@@ -281,7 +288,8 @@ def _one(
         return ()
 
 
-Each = WrapValidator(_each)
+EachEntry = WrapValidator(_each_entry)
+EachItem = WrapValidator(_each_item)
 """On a mapping or a list: its entries are checked one by one."""
 
 

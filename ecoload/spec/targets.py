@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from ecoload.plan import NamespaceAt, Origin
 from ecoload.spec import template
 from ecoload.spec.profiles import Conditions, Profile, Slo
-from ecoload.spec.shape import Count, Each, Model, Name, PositiveDuration, Rate, Size
+from ecoload.spec.shape import Count, EachEntry, Model, Name, PositiveDuration, Rate, Size
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 ENGINE_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "traceparent"})
@@ -248,10 +248,10 @@ class App(Model):
     """The namespace that may be written; read-only where not stated."""
     max_rps: Rate | None = None
     version_from: Probe | None = None
-    routes: Annotated[dict[Name, Route], Each, Field(default_factory=dict)]
+    routes: Annotated[dict[Name, Route], EachEntry, Field(default_factory=dict)]
     scenarios: Annotated[list[Name], Field(min_length=1)] | None = None
     """The scenarios of this app; a profile runs the first unless it names another."""
-    profiles: Annotated[dict[str, dict[str, Any]], Each, Field(default_factory=dict)]
+    profiles: Annotated[dict[str, dict[str, Any]], EachEntry, Field(default_factory=dict)]
     """Keys that replace those of a profile, for this app."""
     abort_when: Conditions
     persistence: PersistenceShape | None = None
@@ -261,7 +261,7 @@ class App(Model):
     tls: Tls = Tls()
     headers: Annotated[dict[HeaderName, Template], Field(default_factory=dict)]
     """Sent with each request."""
-    secrets: Annotated[dict[VariableName, Secret], Each, Field(default_factory=dict)]
+    secrets: Annotated[dict[VariableName, Secret], EachEntry, Field(default_factory=dict)]
     env: Annotated[list[VariableName], Field(default_factory=list)]
     """Environment variables that `${env.NAME}` may read."""
 
@@ -273,8 +273,8 @@ class Targets(Model):
     defaults: Annotated[Defaults, Field(default_factory=Defaults)]
     guardrails: Annotated[Guardrails, Field(default_factory=Guardrails)]
     http: Annotated[Http, Field(default_factory=Http)]
-    profiles: Annotated[dict[Name, Profile], Each, Field(default_factory=dict)]
-    apps: Annotated[dict[Name, App], Field(min_length=1), Each]
+    profiles: Annotated[dict[Name, Profile], EachEntry, Field(default_factory=dict)]
+    apps: Annotated[dict[Name, App], Field(min_length=1), EachEntry]
     """the apps of the ecosystem"""
 
 

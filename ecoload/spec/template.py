@@ -178,6 +178,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _SPACE = re.compile(r"[ \t]*")
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 _MAX_NESTING = 16
+_MAX_DIGITS = 18
 
 
 def _literal_text(value: object) -> str:
@@ -225,6 +226,8 @@ class _Parser:
         if character in ("'", '"'):
             return self._string(character)
         if number := _NUMBER.match(self.text, self.position):
+            if len(number[0]) > _MAX_DIGITS:
+                raise self._fail(f"a number has at most {_MAX_DIGITS} digits")
             self.position = number.end()
             return float(number[0]) if number[1] else int(number[0])
         name = _NAME.match(self.text, self.position)

@@ -231,14 +231,19 @@ class _Composer:
             return _BOOL[text]
         if len(text) <= _MAX_DIGITS:
             if _INT.match(text):
-                return int(text)
+                return self._whole(event, int(text))
             if _OCT.match(text) or _HEX.match(text):
-                return int(text, 0)
+                return self._whole(event, int(text, 0))
             if _FLOAT.match(text):
                 return self._finite(event, float(text))
         if _NOT_A_NUMBER.match(text):
             self._problem(event, f"{text} is not a number here; use a finite one")
         return text
+
+    def _whole(self, event: Event, number: int) -> int:
+        if not -(2**63) <= number < 2**63:
+            self._problem(event, f"{event.value} does not fit 64 bits; write it in quotes")
+        return number
 
     def _finite(self, event: Event, number: float) -> float:
         if number in (float("inf"), float("-inf")):

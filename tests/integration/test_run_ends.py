@@ -165,9 +165,16 @@ def test_a_condition_that_does_not_come_true_leaves_the_run_alone(tmp_path: Path
 
 def test_a_disk_that_fills_up_ends_the_load_and_leaves_the_figures(tmp_path: Path, server: LatencyServer) -> None:
     class Filler(Silent):
-        def begin(self, plan: Any, run_id: str, folder: Path) -> None:
-            # /dev/full answers every write as a full disk does.
-            (folder / "series.csv").symlink_to("/dev/full")
+        """From the second second on, `series.csv` answers every write as a full disk does."""
+
+        def second(self, interval: Any) -> None:
+            super().second(interval)
+            if len(self.intervals) == 2:
+                full = os.open("/dev/full", os.O_WRONLY)
+                for entry in Path("/proc/self/fd").iterdir():
+                    if entry.is_symlink() and os.readlink(entry) == str(self.folder / "series.csv"):
+                        os.dup2(full, int(entry.name))
+                os.close(full)
 
     finished = run(plan_of(server.url, gets(["/"]), rate(50, 20)), tmp_path, Filler())
     assert "series.csv" in finished.written_problem

@@ -70,6 +70,7 @@ def test_it_reads(text: str, value: object) -> None:
         ("${lower('x}", "expected a closing '"),
         ("${1 + 2}", "expected '}' to end the ${…}, got '+'"),
         ("${" + "hex(" * 30, "nested too deep"),
+        ("${1234567890123456789}", "a number has at most 18 digits"),
         ("${__import__}", ""),
     ],
 )

@@ -195,7 +195,20 @@ def test_a_missing_targets_file_is_one_clear_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "3", "apps:", "apps: {}", "apps: []", "apps: {a2: }", "apps: {a2: 3}"]
+    "text",
+    [
+        "",
+        "[]",
+        "3",
+        "apps:",
+        "apps: {}",
+        "apps: []",
+        "apps: [1]",
+        "apps: {a2: []}",
+        "profiles: [1]\napps: {}",
+        "apps: {a2: }",
+        "apps: {a2: 3}",
+    ],
 )
 def test_hollow_targets_are_problems_and_never_a_crash(write: Write, text: str) -> None:
     assert problems(write, text, None)

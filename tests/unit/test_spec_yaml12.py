@@ -80,6 +80,8 @@ def test_every_value_has_its_line() -> None:
         ("1: x", 1, 'a key must be a string; write "1"'),
         ("true: x", 1, 'a key must be a string; write "true"'),
         ("? [a]\n: x", 1, "a key must be a string"),
+        ("a: 9223372036854775808", 1, "does not fit 64 bits"),
+        ("a: 0xFFFFFFFFFFFFFFFFF", 1, "does not fit 64 bits"),
         ("a: .inf", 1, ".inf is not a number here"),
         ("a: 1e999", 1, "1e999 is too large a number"),
         ("a: 1\n---\nb: 2", 2, "holds more than one document"),
