@@ -50,7 +50,7 @@ def measure(server: Server, case: Mapping[str, Client], rounds: int, seconds: in
                 "cpu_us_all_in": spread(all_in[name]),
                 "requests_per_s": spread([_busy_rate(short, long) for short, long in pairs]),
                 "failed": sum(long.failed for _, long in pairs),
-                "steal": max(long.finished.steal for _, long in pairs),
+                "disturbed": max(long.finished.disturbed for _, long in pairs),
                 "validity": sorted({long.extra.get("validity", "") for _, long in pairs}),
             }
             for name, pairs in runs.items()

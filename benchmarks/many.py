@@ -37,7 +37,7 @@ def measure(server: Server, rounds: int) -> dict[str, Any]:
             "cpu_us_all_in": spread([many.cpu_us for _, many in plain]),
             "failed": sum(many.failed for _, many in plain),
             "validity": sorted({many.extra["validity"] for _, many in plain}),
-            "steal": max(many.finished.steal for _, many in plain),
+            "disturbed": max(many.finished.disturbed for _, many in plain),
         },
         "k6": {
             "kb_per_further_vu": _kb_per_vu((few, many), PLAIN_VUS),

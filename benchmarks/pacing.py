@@ -39,13 +39,13 @@ def measure(server: Server, folder: Path, rounds: int, seconds: int) -> dict[str
             "response_p95_ms": spread([run.extra["p95_ms"] for run in ours]),
             "dropped": sum(run.extra["dropped"] for run in ours),
             "validity": sorted({run.extra["validity"] for run in ours}),
-            "steal": max(run.finished.steal for run in ours),
+            "disturbed": max(run.finished.disturbed for run in ours),
         },
         "k6": {
             "cpu_us_all_in": spread([run.cpu_us for run in theirs]),
             "response_p95_ms": spread([run.extra["p95_ms"] for run in theirs]),
             "dropped": sum(run.extra["dropped"] for run in theirs),
-            "steal": max(run.finished.steal for run in theirs),
+            "disturbed": max(run.finished.disturbed for run in theirs),
         },
     }
 

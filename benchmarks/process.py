@@ -27,8 +27,9 @@ ORPHAN_PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A client that ended. `steal` is the share of its core that the host took meanwhile (0..1);
-    `pss_kb` the proportional set size of all its processes together, where it was asked for."""
+    """A client that ended. `steal` is the share of its core that the host took meanwhile (0..1), `others`
+    the share that other processes of this machine used. `pss_kb` is the proportional set size of all its
+    processes together, where it was asked for."""
 
     code: int
     stdout: str
@@ -37,11 +38,17 @@ class Finished:
     user_s: float
     system_s: float
     steal: float
+    others: float
     pss_kb: int | None
 
     @property
     def cpu_s(self) -> float:
         return self.user_s + self.system_s
+
+    @property
+    def disturbed(self) -> tuple[float, float]:
+        """`(steal, others)`."""
+        return self.steal, self.others
 
 
 def adopt_orphans() -> None:
@@ -64,7 +71,7 @@ def run_client(
     takes longer than `timeout_s`."""
     others = set(_children(os.getpid()))
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        steal = steal_ticks(CLIENT_CORE)
+        before = _core_seconds(CLIENT_CORE)
         started = time.monotonic()
         # The client is reaped with wait4 below, not through Popen, for its account.
         pid = _spawn(command, env, out.fileno(), err.fileno())
@@ -81,8 +88,9 @@ def run_client(
                 raise TimeoutError(f"{command[0]} did not end within {timeout_s:.0f} s")
             time.sleep(0.02)
         wall = time.monotonic() - started
-        stolen = (steal_ticks(CLIENT_CORE) - steal) / os.sysconf("SC_CLK_TCK") / wall
+        busy, stolen = (b - a for a, b in zip(before, _core_seconds(CLIENT_CORE), strict=True))
         usages = [usage, *_reap_orphans(others)]
+        user, system = sum(u.ru_utime for u in usages), sum(u.ru_stime for u in usages)
         out.seek(0)
         err.seek(0)
         return Finished(
@@ -90,18 +98,21 @@ def run_client(
             stdout=out.read(),
             stderr=err.read(),
             wall_s=wall,
-            user_s=sum(u.ru_utime for u in usages),
-            system_s=sum(u.ru_stime for u in usages),
-            steal=stolen,
+            user_s=user,
+            system_s=system,
+            steal=stolen / wall,
+            others=max(busy - user - system, 0.0) / wall,
             pss_kb=pss_kb,
         )
 
 
-def steal_ticks(core: int) -> int:
-    """Clock ticks the host has taken from `core` since the machine started."""
+def _core_seconds(core: int) -> tuple[float, float]:
+    """Seconds that `core` was busy, and that the host took from it, since the machine started."""
     for line in Path("/proc/stat").read_text().splitlines():
         if line.startswith(f"cpu{core} "):
-            return int(line.split()[8])
+            user, nice, system, _, _, irq, softirq, steal = map(int, line.split()[1:9])
+            tick = os.sysconf("SC_CLK_TCK")
+            return (user + nice + system + irq + softirq) / tick, steal / tick
     raise OSError(f"/proc/stat does not know cpu{core}")
 
 

@@ -46,7 +46,7 @@ def _post(case: Mapping[str, Any]) -> Iterator[str]:
 def _closed(title: str, case: Mapping[str, Any]) -> Iterator[str]:
     yield f"### {title}"
     yield ""
-    yield "| client | CPU µs per further request | all in | requests/s | ecoload by this | failed | steal |"
+    yield "| client | CPU µs, further request | all in | per second | ecoload by it | failed | steal, other |"
     yield "|---|---|---|---|---|---|---|"
     for name, row in case["clients"].items():
         yield _row(
@@ -56,7 +56,7 @@ def _closed(title: str, case: Mapping[str, Any]) -> Iterator[str]:
             row["requests_per_s"].text(",.0f"),
             case["ratios"][name]["further"].text(".2f") if name in case["ratios"] else "",
             str(row["failed"]),
-            f"{row['steal']:.1%}",
+            _disturbed(row),
         )
     yield ""
 
@@ -65,7 +65,7 @@ def _open(case: Mapping[str, Any]) -> Iterator[str]:
     ours, theirs, floor = case["ecoload"], case["k6"], case["floor"]
     yield f"### Open model, {case['rate']:,} starts/s"
     yield ""
-    yield "| | starts late, p99 µs | response P95 ms | drops | CPU µs per request, all in | steal |"
+    yield "| | starts late, p99 µs | response P95 ms | drops | CPU µs per request, all in | steal, other |"
     yield "|---|---|---|---|---|---|"
     yield f"| bare timerfd loop (C) | {floor['p99_us'].text()} | | | | |"
     yield _row("ecoload", ours["p99_us"].text(), *_open_cells(ours))
@@ -77,8 +77,8 @@ def _open(case: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _open_cells(side: Mapping[str, Any]) -> tuple[str, ...]:
-    cost, steal = side["cpu_us_all_in"].text(), f"{side['steal']:.1%}"
-    return side["response_p95_ms"].text(".2f"), str(side["dropped"]), cost, steal
+    cost = side["cpu_us_all_in"].text()
+    return side["response_p95_ms"].text(".2f"), str(side["dropped"]), cost, _disturbed(side)
 
 
 def _many(case: Mapping[str, Any]) -> Iterator[str]:
@@ -112,6 +112,11 @@ def _many(case: Mapping[str, Any]) -> Iterator[str]:
     yield goal(f"10,000 VUs stay VALID ({', '.join(ours['validity'])})", ours["validity"] == ["VALID"])
 
 
+def _disturbed(side: Mapping[str, Any]) -> str:
+    steal, others = side["disturbed"]
+    return f"{steal:.1%}, {others:.1%}"
+
+
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -123,5 +128,6 @@ def _startup(case: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {name}, from exec to the first request: {figure.text('.0f')} ms"
     for option in ("help", "version"):
         yield f"- `ecoload --{option}`: {case[f'{option}_ms'].text('.0f')} ms"
-    dear = ", ".join(f"{name} {cost:.0f}" for name, cost in case["imports_ms"].items())
-    yield f"- own time of the imports of `ecoload.cli`, ms: {dear}"
+    for process, costs in case["imports_ms"].items():
+        dear = ", ".join(f"{name} {cost:.0f}" for name, cost in costs.items())
+        yield f"- own time of the imports of {process}, by package, ms: {dear}"

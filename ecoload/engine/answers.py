@@ -28,7 +28,6 @@ class Answer(Protocol):
 
     outcome: int
     status: int
-    headers: Headers
     body: bytes
     begin: int
     sent: int
@@ -38,6 +37,9 @@ class Answer(Protocol):
     """There is a Set-Cookie header."""
     is_coded: bool
     """There is a Content-Encoding header."""
+
+    @property
+    def headers(self) -> Headers: ...
 
 
 class NoAnswer:
@@ -106,11 +108,12 @@ def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_b
             value = header(answer.headers, name)
             if not expect(_MISSING if value is None else value.decode("latin-1"), values):
                 return Outcome.CHECK_FAILED
-        body: bytes | Outcome = answer.body
+        body = answer.body
         if answer.is_coded:
-            body = decode_body(answer.headers, answer.body, max_body)
-            if isinstance(body, Outcome):
-                return body
+            decoded = decode_body(answer.headers, body, max_body)
+            if isinstance(decoded, Outcome):
+                return decoded
+            body = decoded
         document: Any = _MISSING
         if needs_json:
             try:

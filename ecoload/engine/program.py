@@ -159,6 +159,10 @@ class VU:
         """Runs steps beside the load (setup, teardown); True where all went well."""
         return _run(self, steps, due)
 
+    def close(self) -> None:
+        """Ends the life where it stands."""
+        self.generator.close()
+
 
 def compile_scenario(
     plan: Plan,
@@ -316,7 +320,7 @@ def perform(vu: VU, step: CompiledStep, due: int) -> Generator[None, Any, tuple[
     vu.in_flight = None
     outcome = answer.outcome
     if not outcome:
-        if step.redirects and answer.status in _REDIRECTS and answer.status not in step.final:
+        if step.redirects and answer.status in _REDIRECTS:
             answer, outcome, due = yield from _follow(vu, step, data, answer, due)
         elif answer.status not in step.expected:
             outcome = _unexpected(answer.status)
@@ -430,5 +434,6 @@ def _keep_cookies(vu: VU, origin: int, data: bytes, answer: Any) -> None:
 
 
 __all__ = [
-    "RECORD", "VU", "CompiledStep", "Host", "Program", "Transport", "compile_scenario", "compile_step", "perform",
+    "RECORD", "VU", "CompiledStep", "Host", "Program", "Transport", "compile_scenario", "compile_step",
+    "perform",
 ]  # fmt: skip

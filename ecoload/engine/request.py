@@ -29,7 +29,7 @@ from ecoload.engine.values import (
     json_bytes,
 )
 from ecoload.guard.rules import namespace_value
-from ecoload.plan import Array, BodyKind, Call, Object, Part, Plan, Step, StringTemplate, Text
+from ecoload.plan import Array, BodyKind, Call, Object, Part, Plan, Ref, Step, StringTemplate, Text
 
 Render = Callable[[Values], bytes]
 Pieces = list["bytes | Getter"]
@@ -173,6 +173,9 @@ def _json(value: Any, scope: Scope) -> Pieces:
         # Their alphabet needs no escaping: quoting is all there is to it.
         get = scope.getter(value)
         return [b'"', lambda values: get(values).encode("ascii"), b'"']
+    if value in (Ref(("vu",)), Ref(("iteration",))):
+        get = scope.getter(value)
+        return [lambda values: b"%d" % get(values)]
     return [_encoded(scope.getter(value), json_bytes)]
 
 

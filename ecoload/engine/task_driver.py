@@ -27,12 +27,12 @@ from typing import Any, Protocol
 
 import orjson
 
-from ecoload.engine.answers import Answer, decode_body
+from ecoload.engine.answers import Answer, Judge, decode_body
 from ecoload.engine.calls import NOTHING, Ask, Calls
 from ecoload.engine.program import VU, CompiledStep, Driver, Host, Program, Steps, compile_step, perform
 from ecoload.engine.request import Tracer, compile_request
 from ecoload.engine.sampler import Sampler
-from ecoload.engine.values import Scope
+from ecoload.engine.values import Scope, Values
 from ecoload.errors import UsageError
 from ecoload.measure.outcome import Outcome
 from ecoload.plan import Plan, Scenario, Step
@@ -132,10 +132,8 @@ class ScenarioVU:
         `json`, `body`). Never raises for the network. Raises UsageError and GuardRefused for what the
         scenario must not ask for.
         """
-        ask = Ask(
-            route, path or {}, query or {}, headers or {}, json, form, text, check or {}, timeout_s
-        )  # fmt: skip
-        return await self._vu.ask(ask)
+        given = path or {}, query or {}, headers or {}, json, form, text, check or {}, timeout_s
+        return await self._vu.ask(Ask(route, *given))
 
     async def sleep(self, seconds: float) -> None:
         """Think time: the next request is due when it is over."""
@@ -245,6 +243,10 @@ class TaskVU(VU):
         if not await self._run(self.program.iteration):
             return
         try:
+            waiter = self._waiter
+            self._give_up()
+            if waiter is not None:
+                waiter.cancel()
             self.cookies = None
             due = executor.done(self, True)
             if due:
@@ -275,24 +277,18 @@ class TaskVU(VU):
         async with self._lock:
             await self._unless_closed()
             due, self._behind = self._due(), 0
-            self.values = [self.number, self.iterations - 1, self.record, *values]
+            self.values = [self.number, self._front.iteration, self.record, *values]
             answer, outcome = await self._perform(step, due)
             self._remember(answer.last)
-        body = b""
-        if not outcome or answer.body:
-            decoded = decode_body(answer.headers, answer.body, self.program.max_body)
-            if isinstance(decoded, Outcome):
-                outcome = outcome or decoded
-            else:
-                body = decoded
-        return Response(answer, outcome, body)
+        decoded = decode_body(answer.headers, answer.body, self.program.max_body)
+        return Response(answer, outcome, b"" if isinstance(decoded, Outcome) else decoded)
 
     async def think(self, length_ns: int) -> None:
         await self._unless_closed()
         due = self._due() + length_ns
         if due > self.host.clock.now():
             over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.host.clock.later(due, lambda _: over.done() or over.set_result(None))
+            self.host.clock.later(due, lambda _: None if over.done() else over.set_result(None))
             await over
         else:
             await asyncio.sleep(0)
@@ -371,6 +367,7 @@ def load_program(
         render = compile_request(plan, step, scope, workspace, tracer, common)
         made = compile_step(plan, step, scope, sampler, render, next(places))
         made.want_body = True
+        made.judge = _decoding(made.judge, plan.http.max_body_bytes)
         return made
 
     iteration = parts["iteration"]
@@ -394,6 +391,19 @@ def load_program(
     )
 
 
+def _decoding(judge: Judge | None, most: int) -> Judge:
+    """The scenario may read any body, so every body must be one that can be read."""
+
+    def decoding(answer: Answer, values: Values) -> int:
+        outcome = judge(answer, values) if judge is not None else Outcome.OK
+        if not outcome and answer.is_coded:
+            decoded = decode_body(answer.headers, answer.body, most)
+            return decoded if isinstance(decoded, Outcome) else Outcome.OK
+        return outcome
+
+    return decoding
+
+
 def _steps(part: Part | None) -> Any:
     return () if part is None else (part,)
 
@@ -412,7 +422,7 @@ def _module(scenario: Scenario, workspace: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         # What was hashed, not what the file holds by now.
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user's own scenario
     except Exception as error:
         raise UsageError(f"{scenario.module} cannot be imported: {type(error).__name__}: {error}") from error
     return module

@@ -74,8 +74,7 @@ class Scope:
         if isinstance(value, Call):
             return self._call(value)
         if isinstance(value, Text):
-            parts = [self.getter(part) for part in value.parts]
-            return lambda v: "".join([as_text(part(v)) for part in parts])
+            return self._text(value)
         if isinstance(value, Object):
             members = [(key, self.getter(item)) for key, item in value.items]
             return lambda v: {key: item(v) for key, item in members}
@@ -97,6 +96,14 @@ class Scope:
         if isinstance(value, Array):
             return all(map(self.constant, value.items))
         return True
+
+    def _text(self, text: Text) -> Getter:
+        if len(text.parts) == 2 and isinstance(text.parts[0], str):
+            # By far the most common: a prefix and one value.
+            prefix, get = text.parts[0], self.getter(text.parts[1])
+            return lambda v: prefix + as_text(get(v))
+        parts = [self.getter(part) for part in text.parts]
+        return lambda v: "".join([as_text(part(v)) for part in parts])
 
     def _name(self, name: tuple[str, ...]) -> Getter:
         if name in self._constants:
@@ -153,7 +160,7 @@ def as_text(value: Any) -> str:
 
 def json_bytes(value: Any) -> bytes:
     """A value as JSON; bytes (digests) as hex text."""
-    return orjson.dumps(value, default=_json_default)
+    return orjson.dumps(value, _json_default)
 
 
 def for_path(value: Any) -> bytes:

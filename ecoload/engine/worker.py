@@ -35,7 +35,9 @@ from ecoload.engine.program import VU, Program, Transport, compile_scenario
 from ecoload.engine.request import Tracer
 from ecoload.engine.sampler import Sampler
 from ecoload.engine.schedule import ClosedSchedule, IterationSchedule, schedule_of
+from ecoload.engine.task_driver import TaskProgram, TaskVU, load_program
 from ecoload.engine.values import Scope
+from ecoload.errors import EcoloadError
 from ecoload.guard.rules import RedirectRules
 from ecoload.measure.frames import Frame
 from ecoload.measure.outcome import Outcome
@@ -44,6 +46,8 @@ from ecoload.plan import Plan
 LEAD_NS = 100_000_000
 """From the START frame to the schedule's zero: time for the first arrivals to be on the clock."""
 FLUSH_NS = 100_000_000
+LOG_CHARACTERS = 4_000
+"""The most that is told of one error in a scenario's code: its end, where the error stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,16 @@ class Worker:
         self.sampler.note(Frame.LOG, {"level": "error", "message": text})
         self._end("failed", f"{type(error).__name__}: {error}", 0)
 
+    def scenario_failed(self, scenario: str, error: BaseException) -> None:
+        """An exception left a Python scenario: the run has failed. The first one is told."""
+        if self.status == "failed":
+            return
+        trace = error.__traceback__ and error.__traceback__.tb_next
+        text = "".join(traceback.format_exception(type(error), error, trace))[-LOG_CHARACTERS:]
+        self.sampler.note(Frame.LOG, {"level": "error", "message": f"scenario {scenario}:\n{text}"})
+        reason = f"scenario {scenario} raised {type(error).__name__}: {error}"
+        self._end("failed", reason[:LOG_CHARACTERS], 0)
+
     def set_vus(self, vus: int, load: int = 0) -> None:
         """Holds a closed load at `vus` from now on, whatever its schedule says."""
         executor = self._executors[load]
@@ -134,9 +148,7 @@ class Worker:
     def new_vu(self, executor: Executor) -> VU:
         self._numbers += 1
         program = self._programs[executor.load.scenario]
-        vu = VU(self._numbers, program, self, len(self.plan.origins), executor)
-        vu.values[: len(program.initial)] = program.initial
-        vu.values[0] = self._numbers
+        vu = self._vu(self._numbers, program, executor)
         alive = sum(len(e.vus) for e in self._executors) + 1
         self._vus_max = max(self._vus_max, alive)
         return vu
@@ -148,7 +160,7 @@ class Worker:
             now = self.clock.now()
             begin = answer.begin if answer is not None else now
             step.record(Outcome.CANCELLED, (begin, begin, begin, now, now))
-        vu.generator.close()
+        vu.close()
 
     def retire(self, vu: VU) -> None:
         self.transport.release(vu)
@@ -158,6 +170,14 @@ class Worker:
             self._once("teardown", self._finish)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _vu(self, number: int, program: Program, executor: Executor | None) -> VU:
+        if isinstance(program, TaskProgram):
+            return TaskVU(number, program, self, len(self.plan.origins), executor)
+        vu = VU(number, program, self, len(self.plan.origins), executor)
+        vu.values[: len(program.initial)] = program.initial
+        vu.values[0] = number
+        return vu
 
     def _compile(self) -> list[Program]:
         plan, job = self.plan, self.job
@@ -179,8 +199,9 @@ class Worker:
             if scenario.feeder is not None:
                 feeder = next(f for f in plan.feeders if f.name == scenario.feeder)
                 records = read_feeder(job.workspace / feeder.file, feeder.name)
+            ready = compile_scenario if scenario.module is None else load_program
             programs.append(
-                compile_scenario(plan, scenario, scope, self.sampler, records, job.workspace, tracer, common)
+                ready(plan, scenario, scope, self.sampler, records, job.workspace, tracer, common)
             )
         return programs
 
@@ -193,9 +214,7 @@ class Worker:
                 then()
                 return
             program = waiting.pop(0)
-            vu = VU(0, program, self, len(self.plan.origins), None)
-            vu.values[: len(program.initial)] = program.initial
-            vu.values[0] = 0
+            vu = self._vu(0, program, None)
             life = vu.run_once(getattr(program, part), self.clock.now())
 
             def resume(answer: Any) -> None:
@@ -320,7 +339,12 @@ async def _run(job: Job, control: socket.socket, frames: int) -> None:
     done = asyncio.Event()
     clock = LoopClock(loop, spin=job.plan.pacing_mode == "spin")
     sink = _Pipe(loop, frames)
-    worker = Worker(job, clock, sink, lambda w: _transport(w, loop), done.set)
+    try:
+        worker = Worker(job, clock, sink, lambda w: _transport(w, loop), done.set)
+    except EcoloadError as error:
+        Sampler(sink).note(Frame.END, {"status": "failed", "reason": str(error), "stopped_at_ns": 0})
+        await sink.drain()
+        os._exit(0)
     _listen(loop, control, worker)
     loop.set_exception_handler(lambda _, context: worker.fail(_error_of(context)))
     worker.start()
@@ -332,7 +356,7 @@ async def _run(job: Job, control: socket.socket, frames: int) -> None:
 
 
 def _transport(worker: Worker, loop: asyncio.AbstractEventLoop) -> Transport:
-    if worker.plan.transport == "aiohttp":
+    if worker.plan.transport == "aiohttp" or worker.plan.proxy:
         from ecoload.engine.aiohttp_transport import AiohttpTransport
 
         return AiohttpTransport(worker.plan, loop, worker.clock, worker.sampler, worker.fail)

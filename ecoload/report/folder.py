@@ -3,6 +3,7 @@
 Rules
 -----
 - `run.json` is written last and moved into place: where it is, the rest is.
+- The reports are drawn from the files of the folder; one that is not there is left out of them.
 - A disk that does not take it is an OutputFailed that says so; what is there already stays.
 """
 
@@ -15,22 +16,44 @@ from typing import Any
 import orjson
 
 from ecoload.errors import OutputFailed
+from ecoload.measure.plan_file import read_plan
+from ecoload.measure.series import read_series
 from ecoload.report.html import report_html
 from ecoload.report.junit import junit_xml
 from ecoload.report.markdown import summary_markdown
+from ecoload.report.planned import planned_rate
 
 
 def write_reports(folder: Path, result: Mapping[str, Any], *, junit: Path | None = None) -> None:
-    """Writes `summary.md`, `report.html` and `run.json`, and JUnit XML where it is asked for."""
+    """Writes `summary.md`, `report.html` and `run.json`, and JUnit XML where it is asked for.
+
+    `result` is the tree of `run.json`. Raises OutputFailed when the disk refuses, UsageError when the
+    folder's `plan.json` or `series.csv` is of another version.
+    """
+    plan, series = folder / "plan.json", folder / "series.csv"
+    planned = planned_rate(read_plan(plan)) if plan.exists() else None
+    page = report_html(result, read_series(series) if series.exists() else (), planned)
     try:
-        (folder / "summary.md").write_text(summary_markdown(result), encoding="utf-8")
-        (folder / "report.html").write_text(report_html(result, folder / "series.csv"), encoding="utf-8")
+        _replace(folder / "summary.md", summary_markdown(result).encode())
+        _replace(folder / "report.html", page.encode())
         if junit is not None:
-            junit.write_text(junit_xml(result), encoding="utf-8")
-        fresh = folder / "run.json.new"
-        fresh.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-        fresh.replace(folder / "run.json")
+            _replace(junit, junit_xml(result).encode())
+        _replace(
+            folder / "run.json", orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        )
     except OSError as error:
         raise OutputFailed(
-            f"{error.filename or folder}: {error.strerror}; free some space, then `ecoload report {folder}`"
+            f"{error.filename or folder}: {error.strerror}; free some space or choose another --out, "
+            f"then `ecoload report {folder}`"
         ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file beside its place and moves it there: never half of it, and no older one lost."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -2,34 +2,35 @@
 
 Rules
 -----
-- FAIL is a failure, INCONCLUSIVE an error (nothing was proved), an INVALID measurement an error of
-  its own. Nothing that was not judged counts as passed.
+- FAIL is a failure; whatever proved nothing (INCONCLUSIVE, a measurement that is not VALID) is an
+  error, so that it never counts as passed. What decides nothing is skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from xml.etree import ElementTree
 
-from ecoload.report import rows
-from ecoload.report.forms import clean
+from ecoload.report.forms import clean, number
+from ecoload.report.rows import Tree, judged, validity
 
 
-def junit_xml(result: Mapping[str, Any]) -> str:
-    """The verdicts of a run as one test suite."""
+def junit_xml(result: Tree) -> str:
+    """The verdicts of a run (`run.json` as a tree) as one test suite."""
     name = f"ecoload.{clean(result.get('app'))}.{clean(result.get('profile'))}"
-    cases = [_case(name, f"{row.of}: {row.must_be}", row.verdict, row.reason or row.was) for row in rows.judged(result)]
-    status, reasons = rows.validity(result)
-    verdict = {"VALID": "PASS"}.get(status, "INCONCLUSIVE")
-    cases.append(_case(name, "the measurement is valid", verdict, "; ".join(reasons) or status))
+    cases = [
+        _case(name, f"{row.of}: {row.must_be}", row.verdict, row.reason or row.was, required=row.required)
+        for row in judged(result)
+    ]
+    status, reasons = validity(result)
+    cases.append(_case(name, "the measurement is valid", _of_validity(status), "; ".join(reasons) or status))
     suite = ElementTree.Element(
         "testsuite",
         name=name,
         tests=str(len(cases)),
-        failures=str(sum(case.find("failure") is not None for case in cases)),
-        errors=str(sum(case.find("error") is not None for case in cases)),
-        time=str(result.get("duration_s", 0)),
+        failures=_count(cases, "failure"),
+        errors=_count(cases, "error"),
+        skipped=_count(cases, "skipped"),
+        time=f"{number(result.get('duration_s')) or 0:.3f}",
         timestamp=clean(result.get("started_at", "")),
     )
     suite.extend(cases)
@@ -37,10 +38,19 @@ def junit_xml(result: Mapping[str, Any]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
 
 
-def _case(suite: str, name: str, verdict: str, reason: str) -> ElementTree.Element:
+def _case(suite: str, name: str, verdict: str, reason: str, *, required: bool = True) -> ElementTree.Element:
     case = ElementTree.Element("testcase", classname=suite, name=clean(name))
-    if verdict == "FAIL":
-        ElementTree.SubElement(case, "failure", message=clean(reason))
-    elif verdict != "PASS":
-        ElementTree.SubElement(case, "error", message=clean(reason))
+    kind = {"PASS": "", "FAIL": "failure", "NOT_APPLICABLE": "skipped"}.get(verdict, "error")
+    if not required:
+        kind = "skipped"
+    if kind:
+        ElementTree.SubElement(case, kind, message=clean(f"{verdict}: {reason}"))
     return case
+
+
+def _of_validity(status: str) -> str:
+    return "PASS" if status == "VALID" else "INCONCLUSIVE"
+
+
+def _count(cases: list[ElementTree.Element], kind: str) -> str:
+    return str(sum(case.find(kind) is not None for case in cases))

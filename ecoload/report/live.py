@@ -112,7 +112,9 @@ class PanelView:
 
     def _panel(self, interval: Interval | None) -> Panel:
         width = min(self._console.width, WIDEST)
-        body: list[Table | Text] = [Text(clean(_target(self._plan)), "dim", overflow="ellipsis", no_wrap=True)]
+        body: list[Table | Text] = [
+            Text(clean(_target(self._plan)), "dim", overflow="ellipsis", no_wrap=True)
+        ]
         body.append(self._progress(interval, width - 4))
         if interval is None:
             body.append(Text("\nstarting …", "dim"))
@@ -232,5 +234,3 @@ def _target(plan: Plan) -> str:
 def live_console() -> Console:
     """Standard error, with colour where it is a terminal and NO_COLOR is not set."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
-
-

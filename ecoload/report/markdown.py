@@ -9,52 +9,123 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ecoload.report import rows
-from ecoload.report.forms import clean, ms, rate, share, whole
+from ecoload.report.forms import clean, ms, number, rate, share, whole
+from ecoload.report.rows import Tree, facts, header, headline, judged, reasons, route_verdict, validity
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$@])")
+_START = re.compile(r"^(\s*)([-=:]|\d+(?=[.)]))")
+_AUTOLINK = re.compile(r"(?i)\b(https?|ftp|www)(?=[:.])")
 
 
-def summary_markdown(result: Mapping[str, Any]) -> str:
+def summary_markdown(result: Tree) -> str:
     """The summary of a run's result (`run.json` as a tree)."""
-    status, reasons = rows.validity(result)
-    lines = [f"# {escaped(result.get('app'))} · {escaped(result.get('profile'))}: {escaped(result.get('verdict'))}", ""]
-    lines += [f"**{escaped(result.get('verdict'))}**, measurement **{escaped(status)}**. {escaped(rows.headline(result))}", ""]
-    lines += [f"- {escaped(reason)}" for reason in [*reasons, *(result.get("verdict_reasons") or ())]]
-    lines += ["", *_table(["", ""], [[label, text] for label, text in rows.header(result)]), "", "## Verdicts", ""]
-    lines += _table(
-        ["Verdict", "Of", "Must be", "Was", "95 % interval"],
-        [[row.verdict, row.of, row.must_be, row.was, row.interval] for row in rows.judged(result)],
-    )
-    lines += ["", "## Routes", "", "Response time in ms, from when a request was due; service time beside it.", ""]
-    lines += _table(
-        ["Route", "Requests", "Rate/s", "Errors", "P50", "P95", "P99", "Max", "Service P95"],
-        [_route(route) for route in result.get("routes") or ()],
-    )
-    lines += ["", "## What happened", ""]
-    lines += [f"- {escaped(fact.label)}: {escaped(fact.text)}" for fact in rows.facts(result)]
-    lines += ["", "## Hashes", "", f"- spec: `{clean(result.get('spec_hash'))}`"]
-    lines += [f"- execution: `{clean(result.get('execution_hash'))}`", ""]
-    return "\n".join(lines)
+    parts = (_head, _verdicts, _routes, _facts, _slowest, _measured)
+    return "\n".join(line for part in parts for line in part(result)).rstrip("\n") + "\n"
 
 
 def escaped(text: Any) -> str:
-    """A text that stands for itself in Markdown."""
-    return _SPECIAL.sub(r"\\\1", clean(text))
+    """A text that stands for itself in Markdown, in a table too."""
+    plain = _SPECIAL.sub(r"\\\1", clean(text))
+    plain = _AUTOLINK.sub(lambda hit: hit[1][:-1] + f"&#{ord(hit[1][-1])};", plain)
+    return _START.sub(lambda hit: hit[1] + f"&#{ord(hit[2][0])};" + hit[2][1:], plain)
 
 
-def _route(route: Mapping[str, Any]) -> list[str]:
-    response = route["response_ms"]
-    return [
-        route["route"], whole(route["requests"]), rate(route.get("rps")), share(route.get("error_rate")),
-        ms(response["p50"]), ms(response["p95"]), ms(response["p99"]), ms(response["max"]),
-        ms(route["service_ms"]["p95"]),
-    ]  # fmt: skip
+def _head(result: Tree) -> Iterator[str]:
+    verdict, status = escaped(result.get("verdict")), escaped(validity(result)[0])
+    yield f"# {escaped(result.get('app'))} · {escaped(result.get('profile'))}: {verdict}"
+    yield ""
+    yield from _table(("", ""), [(label, text) for label, text in header(result)])
+    yield ""
+    yield f"**{verdict}**, measurement **{status}**. {escaped(headline(result))}"
+    yield ""
+    found = reasons(result)
+    yield from (f"- {escaped(reason)}" for reason in found)
+    if found:
+        yield ""
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return lines + ["| " + " | ".join(map(escaped, row)) + " |" for row in body]
+def _verdicts(result: Tree) -> Iterator[str]:
+    yield from ("## Verdicts", "")
+    body = [
+        (
+            row.verdict if row.required else f"{row.verdict} (not required)",
+            row.of,
+            row.must_be,
+            row.was,
+            row.interval,
+            row.reason,
+        )
+        for row in judged(result)
+    ]
+    if body:
+        yield from _table(("Verdict", "Of", "Must be", "Was", "95 % interval", "Reason"), body)
+    else:
+        yield "No service level, threshold or proof is declared."
+    yield ""
+
+
+def _routes(result: Tree) -> Iterator[str]:
+    yield from ("## Routes", "")
+    yield "Times in ms of requests that were ok; response time from when a request was due."
+    yield ""
+    body = []
+    for route in result.get("routes") or ():
+        response, service = route.get("response_ms") or {}, route.get("service_ms") or {}
+        body.append(
+            (
+                route["route"],
+                whole(route.get("requests")),
+                rate(route.get("rps")),
+                share(route.get("error_rate")),
+                *(ms(response.get(key)) for key in ("p50", "p90", "p95", "p99", "p999", "max")),
+                ms(service.get("p95")),
+                route_verdict(route),
+            )
+        )
+    head = ("Route", "Requests", "Rate/s", "Errors", "P50", "P90", "P95", "P99", "P99.9", "Max")
+    yield from _table((*head, "Service P95", "Verdict"), body, right=range(1, 11))
+    yield ""
+
+
+def _facts(result: Tree) -> Iterator[str]:
+    yield from ("## What happened", "")
+    yield from (f"- {escaped(fact.label)}: {escaped(fact.text)}" for fact in facts(result))
+    yield ""
+
+
+def _slowest(result: Tree) -> Iterator[str]:
+    body = [
+        (
+            one.get("route"),
+            one.get("outcome"),
+            f"{number(one.get('due_s')) or 0:,.1f} s",
+            *(ms(one.get(f"{part}_ms")) for part in ("response", "delay", "sending", "waiting", "receiving")),
+        )
+        for one in result.get("slowest") or ()
+    ]
+    if body:
+        yield from ("## Slowest requests", "")
+        head = ("Route", "Outcome", "Due at", "Response", "Delay", "Sending", "Waiting", "Receiving")
+        yield from _table(head, body, right=range(2, 8))
+        yield ""
+
+
+def _measured(result: Tree) -> Iterator[str]:
+    yield from ("## How it was measured", "")
+    pairs = [
+        ("Plan (execution hash)", result.get("execution_hash")),
+        ("Files (spec hash)", result.get("spec_hash")),
+    ]
+    machine = (result.get("generator") or {}).get("machine") or {}
+    pairs += [(f"Generator: {name}", text) for name, text in machine.items()]
+    yield from (f"- {escaped(label)}: {escaped(text)}" for label, text in pairs if text)
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "".join(" ---: |" if i in right else " --- |" for i in range(len(head)))
+    for row in body:
+        yield "| " + " | ".join(map(escaped, row)) + " |"

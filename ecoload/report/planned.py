@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from ecoload.plan import ConstantArrivalRate, Executor, Plan, RampingArrivalRate
 
@@ -44,7 +45,7 @@ def _corners(executor: Executor, start_s: float) -> list[Corner] | None:
 
 
 def _at(corners: list[Corner], at_s: float) -> float:
-    for (from_s, low), (to_s, high) in zip(corners, corners[1:], strict=False):
+    for (from_s, low), (to_s, high) in pairwise(corners):
         if from_s <= at_s <= to_s and to_s > from_s:
             return low + (high - low) * (at_s - from_s) / (to_s - from_s)
     return 0.0

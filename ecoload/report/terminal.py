@@ -72,7 +72,9 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     """What a run of this plan would send, and what it would need; nothing is sent."""
     console = console or _stdout()
     width = min(console.width, WIDEST)
-    title = Text.assemble((f"{clean(plan.app)} · {clean(plan.profile)}", "bold"), ("  nothing is sent", "dim"))
+    title = Text.assemble(
+        (f"{clean(plan.app)} · {clean(plan.profile)}", "bold"), ("  nothing is sent", "dim")
+    )
     console.print(Padding(title, (1, 0, 1, 1)))
     for part in (_plan_loads(plan), _plan_routes(plan), _plan_facts(plan)):
         console.print(Padding(part, (0, 0, 1, 1)), width=width)
@@ -118,7 +120,11 @@ def _verdicts(rows: list[Judged]) -> Table:
         must_be = clean(row.must_be) + ("" if row.required else " (not required)")
         style = f"bold {STYLES[row.verdict]}" if row.required and row.verdict == "FAIL" else ""
         table.add_row(
-            verdict, Text(clean(row.of)), Text(must_be), Text(clean(row.was), style), Text(row.interval, "dim")
+            verdict,
+            Text(clean(row.of)),
+            Text(must_be),
+            Text(clean(row.was), style),
+            Text(row.interval, "dim"),
         )
     return table
 
@@ -188,7 +194,11 @@ def _plan_facts(plan: Plan) -> Table:
     places = [f"{o.app} {o.scheme}://{o.authority} ({o.environment})" for o in plan.origins]
     lines = [
         ("Time", f"{span(total_duration_ns(plan, grace=False) / 1e9)} and grace", ""),
-        ("At most", f"{whole(peak_vus(plan))} VUs · {'no bound on' if most is None else rate(most)} starts/s", ""),
+        (
+            "At most",
+            f"{whole(peak_vus(plan))} VUs · {'no bound on' if most is None else rate(most)} starts/s",
+            "",
+        ),
         ("Sends to", ", ".join(places), ""),
         ("Seed", str(plan.seed), ""),
         ("Spec", plan.spec_hash, ""),
@@ -214,7 +224,9 @@ def _verdict(word: str) -> Text:
 
 
 def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    return Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim"
+    )
 
 
 def _stdout() -> Console:

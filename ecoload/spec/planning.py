@@ -16,6 +16,7 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.request import proxy_bypass_environment
 
 import orjson
 
@@ -73,7 +74,7 @@ def make_plan(
     loads, scenarios = _loads(workspace, app, profile, home, first, duration_scale)
     feeders = _feeders(workspace, scenarios)
     own = {route.name for route in routes if route.app == app}
-    proxy = _proxy(workspace)
+    proxy = _proxy(workspace, origins[home])
     return Plan(
         tool_version=ecoload.__version__,
         protocol=ProtocolHeader(**targets.protocol.model_dump()),
@@ -169,10 +170,20 @@ def _persistence(shape: App, routes: tuple[Route, ...], app: str, origin: int) -
     return Persistence(route, count)
 
 
-def _proxy(workspace: Workspace) -> str | None:
+def _proxy(workspace: Workspace, target: Origin) -> str | None:
+    """The proxy to the planned app: `http.proxy`, else the environment's, as every client reads it. The
+    embedded sandbox is never behind one."""
     from ecoload.spec.targets import base_url, split_url
 
-    text = workspace.targets.http.proxy
+    if target.embedded:
+        return None
+    environ = {name.lower(): value for name, value in workspace.environ.items()}
+    source, text = "http.proxy", workspace.targets.http.proxy
+    if text is None:
+        if proxy_bypass_environment(target.host, {"no": environ.get("no_proxy", "")}):
+            return None
+        source = f"{target.scheme.upper()}_PROXY"
+        text = environ.get(source.lower())
     if text is None:
         return None
     try:
@@ -180,7 +191,7 @@ def _proxy(workspace: Workspace) -> str | None:
         if url:
             split_url(url)
     except ValueError as error:
-        raise UsageError(f"http.proxy: {error}") from None
+        raise UsageError(f"{source}: {error}") from None
     return url or None
 
 

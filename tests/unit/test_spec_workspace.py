@@ -485,14 +485,11 @@ def test_headers_of_the_app_go_with_every_step_and_the_step_wins(write: Write) -
 
 def test_a_multipart_body_has_a_boundary_of_its_own_and_hashed_files(write: Write) -> None:
     step = "- {route: health, multipart: {a: '${vu}', doc: {file: doc.txt}}}"
-    body = (
-        make_plan(write(TARGETS, scenario(step), doc_DOT_txt="hello"), "a2", "burst")
-        .scenarios[0]
-        .steps[0]
-        .body
-    )  # type: ignore[union-attr]
-    assert body is not None and body.content_type.startswith("multipart/form-data; boundary=ecoload")
-    assert [file for file, _ in body.file_sha256] == ["doc.txt"]
+    workspace = write(TARGETS, scenario(step), doc_DOT_txt="hello")
+    first = make_plan(workspace, "a2", "burst").scenarios[0].steps[0]
+    assert isinstance(first, Step) and first.body is not None
+    assert first.body.content_type.startswith("multipart/form-data; boundary=ecoload")
+    assert [file for file, _ in first.body.file_sha256] == ["doc.txt"]
 
 
 # --- profiles -------------------------------------------------------------------------------------
@@ -722,3 +719,28 @@ def test_the_examples_of_the_pages_load(write: Write) -> None:
 def test_a_broken_header_of_an_app_is_noted_once(write: Write) -> None:
     found = problems(write, with_app("headers: {X: '${uuid('}"))
     assert len(found) == 1 and "apps.a2.headers.X" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"https_proxy": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"HTTP_PROXY": "http://proxy.example:3128"}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "a2.example"}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "other.example"}, "http://proxy.example:3128"),
+    ],
+)
+def test_the_environments_proxy_is_used_as_every_client_uses_it(
+    write: Write, environ: dict[str, str], proxy: str | None
+) -> None:
+    plan = make_plan(write(environ=environ), "a2", "burst")
+    assert plan.proxy == proxy
+    assert plan.transport == ("aiohttp" if proxy else "http1")
+
+
+def test_the_embedded_sandbox_is_never_behind_a_proxy(write: Write) -> None:
+    workspace = write(environ={"HTTP_PROXY": "http://proxy.example:3128"})
+    plan = make_plan(workspace, "a2", "burst", base_urls={"a2": "http://127.0.0.1:9"}, embedded={"a2"})
+    assert plan.proxy is None
