@@ -35,7 +35,7 @@ def goal(what: str, met: bool) -> str:
 def _get(case: Mapping[str, Any]) -> Iterator[str]:
     yield from _closed("Closed loop, GET with a status check, 50 VUs", case)
     by_k6, by_wrk = case["ratios"]["k6"]["further"], case["ratios"]["wrk"]["further"]
-    yield goal(f"CPU at most 1/6 of k6's ({1 / by_k6.median:.1f} times less)", by_k6.median <= GOAL_BY_K6)
+    yield goal(f"CPU at most 1/6 of k6's ({1 / by_k6.median:.2f} times less)", by_k6.median <= GOAL_BY_K6)
     yield goal(f"CPU at most {GOAL_BY_WRK} times wrk's ({by_wrk.median:.2f})", by_wrk.median <= GOAL_BY_WRK)
 
 

@@ -31,12 +31,12 @@ def need(name: str) -> Path:
 def versions() -> dict[str, str]:
     """What was measured, and on what."""
     return {
-        "ecoload": _first_line([ECOLOAD, "--version"]),
+        "ecoload": _first_line([ECOLOAD, "--version"]).removeprefix("ecoload "),
         "python": platform.python_version(),
-        "wrk": " ".join(_first_line([need("wrk"), "-v"]).split()[:2]),
+        "wrk": _first_line([need("wrk"), "-v"]).split()[1],
         "hey": _debian_version("hey"),
-        "k6": _first_line([need("k6"), "version"]),
-        "nginx": _first_line([need("nginx"), "-v"]),
+        "k6": _first_line([need("k6"), "version"]).removeprefix("k6 "),
+        "nginx": _first_line([need("nginx"), "-v"]).rpartition("/")[2],
         "kernel": platform.release(),
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),

@@ -50,8 +50,8 @@ class Exchange:
     """One request and what came of it: the answer a VU is resumed with."""
 
     __slots__ = (
-        "begin", "begun", "body", "connecting", "first", "has_cookies", "headers", "index", "is_coded", "last",
-        "outcome", "sent", "status", "tls_begun",
+        "begin", "begun", "body", "connecting", "first", "has_cookies", "headers", "index", "is_coded",
+        "last", "outcome", "sent", "status", "tls_begun",
     )  # fmt: skip
 
     def __init__(self, index: int) -> None:

@@ -94,8 +94,9 @@ class Calls:
             raise UsageError(f"route {ask.route!r} belongs to {route.app}, which is not part of this plan")
         wanted, given = set(placeholders(route.path)), set(ask.path)
         if wanted != given:
-            expected = ", ".join(sorted(wanted)) or "nothing"
-            raise UsageError(f"route {ask.route!r} ({route.path}) takes {expected} as path=, got {sorted(given)}")
+            raise UsageError(
+                f"route {ask.route!r} is {route.path}: path= must give {sorted(wanted)}, and gives {sorted(given)}"
+            )
         return Step(
             route=index,
             origin=self._origins[route.app],

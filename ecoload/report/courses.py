@@ -17,7 +17,7 @@ from ecoload.measure.series import ALL
 from ecoload.report.forms import number
 
 MOST_POINTS = 1200
-MOST_VALUES = 26_000
+MOST_VALUES = 32_000
 """Over all columns of all routes: keeps the page below 250 kB."""
 
 Column = list[float | None]

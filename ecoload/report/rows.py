@@ -70,11 +70,17 @@ def headline(result: Tree) -> str:
 
 
 def reasons(result: Tree) -> list[str]:
-    """Why the verdict is not PASS, each reason once; empty where it is."""
-    own = [str(reason) for reason in result.get("verdict_reasons") or ()]
+    """Why the verdict is not PASS, each reason once; empty where it is.
+
+    Where the measurement is in doubt, that comes first, and what is undecided only for that is left to
+    the rows of `judged`.
+    """
     status, found = validity(result)
-    own += [f"{status}: {reason}" for reason in found]
-    return list(dict.fromkeys(own))
+    own = [str(reason) for reason in result.get("verdict_reasons") or ()]
+    if status != "VALID":
+        undecided = [row.reason for row in judged(result) if row.verdict == "INCONCLUSIVE" and row.reason]
+        own = [one for one in own if not any(one.endswith(reason) for reason in undecided)]
+    return list(dict.fromkeys([*(f"{status}: {reason}" for reason in found), *own]))
 
 
 def header(result: Tree) -> list[tuple[str, str]]:

@@ -48,6 +48,8 @@ STYLES = {
     "SUSPECT": "yellow",
 }
 WIDEST = 120
+ROOMY = 96
+"""From this many columns on there is room for the maximum too."""
 
 
 def live_view(*, silent: bool = False, console: Console | None = None) -> SilentView | LineView | PanelView:
@@ -62,8 +64,9 @@ def print_result(result: Tree, folder: Path, console: Console | None = None) -> 
     """The verdicts, the figures of each route, what was not done, and the run's folder last."""
     console = console or _stdout()
     width = min(console.width, WIDEST)
-    for part in _result(result):
-        console.print(Padding(part, (0, 0, 1, 1)), width=width)
+    console.print()
+    for part in _result(result, width):
+        console.print(Padding(part, (0, 0, 1, 1), expand=False), width=width)
     console.print(Text.assemble(" ", ("Report    ", "dim"), clean(folder / "report.html")), soft_wrap=True)
     console.print(Text.assemble(" ", ("Folder    ", "dim"), clean(folder)), soft_wrap=True)
 
@@ -77,17 +80,16 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     )
     console.print(Padding(title, (1, 0, 1, 1)))
     for part in (_plan_loads(plan), _plan_routes(plan), _plan_facts(plan)):
-        console.print(Padding(part, (0, 0, 1, 1)), width=width)
+        console.print(Padding(part, (0, 0, 1, 1), expand=False), width=width)
 
 
-def _result(result: Tree) -> Iterator[RenderableType]:
-    yield Text()
+def _result(result: Tree, width: int) -> Iterator[RenderableType]:
     yield _banner(result)
     rows = judged(result)
     if rows:
         yield _verdicts(rows)
     if result.get("routes"):
-        yield _routes(result)
+        yield _routes(result, with_max=width >= ROOMY)
     yield _lines([(f.label, f.text, "yellow" if f.notable else "") for f in facts(result)])
 
 
@@ -117,22 +119,25 @@ def _verdicts(rows: list[Judged]) -> Table:
     table.add_column("95 % interval", no_wrap=True)
     for row in rows:
         verdict = _verdict(row.verdict) if row.required else Text(f"({row.verdict})", "dim")
-        must_be = clean(row.must_be) + ("" if row.required else " (not required)")
         style = f"bold {STYLES[row.verdict]}" if row.required and row.verdict == "FAIL" else ""
         table.add_row(
             verdict,
             Text(clean(row.of)),
-            Text(must_be),
+            Text(clean(row.must_be)),
             Text(clean(row.was), style),
             Text(row.interval, "dim"),
         )
+    if not all(row.required for row in rows):
+        table.caption = Text("a verdict in brackets is shown and decides nothing", "dim")
+        table.caption_justify = "left"
     return table
 
 
-def _routes(result: Tree) -> Table:
+def _routes(result: Tree, *, with_max: bool) -> Table:
     table = _table()
     table.add_column("Route", overflow="fold", min_width=9)
-    for name in ("Requests", "Rate/s", "Errors", "P50", "P95", "P99", "Max", "Service P95"):
+    percentiles = ("p50", "p95", "p99", "max") if with_max else ("p50", "p95", "p99")
+    for name in ("Requests", "Rate/s", "Errors", *map(str.capitalize, percentiles), "Service P95"):
         table.add_column(name, justify="right", no_wrap=name != "Service P95", min_width=min(len(name), 7))
     table.add_column("Verdict", no_wrap=True)
     for route in result["routes"]:
@@ -143,7 +148,7 @@ def _routes(result: Tree) -> Table:
             whole(route.get("requests")),
             rate(route.get("rps")),
             Text(share(route.get("error_rate")).replace(" ", ""), "red" if failing else ""),
-            *(ms(response.get(key)) for key in ("p50", "p95", "p99", "max")),
+            *(ms(response.get(key)) for key in percentiles),
             ms(service.get("p95")),
             _verdict(route_verdict(route)),
         )

@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # not in the stubs
 
 import orjson
 

@@ -25,46 +25,44 @@
   });
   const ground = (_, low, high) => [0, high > 0 ? high * 1.08 : 1];
 
-  function draw(id, series, columns, more = {}) {
+  const spans = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
+  const seconds = () => axis({ size: 34, space: 64, incrs: spans, values: (_, ticks) => ticks.map(clock) });
+  const time = { time: false, range: (_, low, high) => [low <= 1 ? 0 : low, high] };
+
+  function draw(id, series, columns, { name = clock, ...more } = {}) {
     const place = document.getElementById(id);
     place.replaceChildren();
     const options = {
       width: place.clientWidth, height: 236,
-      legend: { live: true },
+      legend: { live: true, markers: { width: 0, fill: (u, i) => u.series[i].stroke(u, i) } },
       cursor: { sync: { key: together.key }, focus: { prox: 24 }, points: { size: 7 } },
-      series: [{ label: "at", value: (_, value) => value == null ? "–" : clock(value) }, ...series],
-      scales: { x: { time: false }, y: { range: ground } },
-      axes: [axis({ values: (_, ticks) => ticks.map(clock) }), axis({ size: 58, values: (_, t) => t.map(figure) })],
+      series: [{ label: "at", value: (_, value) => value == null ? "–" : name(value) }, ...series],
+      scales: { x: time, y: { range: ground } },
+      axes: [seconds(), axis({ size: 58, values: (_, t) => t.map(figure) })],
       ...more,
     };
-    const plot = new uPlot(options, columns, place);
-    plots.push(plot);
+    plots.push(new uPlot(options, columns, place));
   }
 
+  // One route: response beside service time. All routes: the response time of each, since percentiles
+  // of routes cannot be added up.
   function curve(route) {
-    const place = document.getElementById("curve");
-    const found = data.routes[route];
-    if (!found) {
-      const note = document.createElement("p");
-      note.className = "quiet";
-      note.textContent = "Percentiles of routes cannot be added up: choose one route.";
-      place.replaceChildren(note);
-      return;
-    }
-    const points = (list) => [list.map(([p]) => 1 / (1 - p / 100)), list.map(([, ms]) => ms)];
-    const columns = uPlot.join([points(found.response), points(found.service)]);
+    const own = data.routes[route];
     const named = (x) => `P${+(100 - 100 / x).toFixed(3)}`;
-    const dots = (color) => ({ points: { show: true, size: 5, fill: tone(color) }, spanGaps: true });
-    const ticks = [2, 10, 20, 100, 1000, 10000];
-    draw("curve", [line("response", "--c2", dots("--c2")), line("service", "--c4", { ...dots("--c4"), dash: [5, 4] })],
-      columns, {
-        scales: { x: { time: false, distr: 3, log: 10, range: (_, low, high) => [2, Math.max(high, 100)] },
-          y: { range: ground } },
+    const dots = (color, more) => ({ points: { show: true, size: 6, fill: tone(color) }, spanGaps: true, ...more });
+    const colors = ["--c1", "--c2", "--c3", "--c5", "--c4"];
+    const lines = own
+      ? [["response", own.response, "--c2", {}], ["service", own.service, "--c4", { dash: [5, 4] }]]
+      : Object.entries(data.routes).slice(0, colors.length).map(([name, found], i) => [name, found.response, colors[i], {}]);
+    const points = (list) => [list.map(([p]) => 1 / (1 - p / 100)), list.map(([, ms]) => ms)];
+    const ticks = [2, 10, 20, 100, 1000];
+    draw("curve", lines.map(([label, , color, more]) => line(label, color, dots(color, more))),
+      uPlot.join(lines.map(([, list]) => points(list))), {
+        name: named,
+        scales: { x: { time: false, distr: 3, log: 10, range: () => [1.8, 1150] }, y: { range: ground } },
         cursor: { focus: { prox: 24 }, points: { size: 7 } },
-        series: [{ label: "at", value: (_, x) => x == null ? "–" : named(x) },
-          line("response", "--c2", dots("--c2")), line("service", "--c4", { ...dots("--c4"), dash: [5, 4] })],
-        axes: [axis({ splits: (u) => ticks.filter((x) => x <= u.scales.x.max), filter: (_, s) => s,
-          values: (_, s) => s.map(named) }), axis({ size: 58, values: (_, t) => t.map(figure) })],
+        axes: [axis({ size: 34, splits: () => ticks, filter: (_, splits) => splits,
+          values: (_, splits) => splits.map(named) }), axis({ size: 58, values: (_, t) => t.map(figure) })],
       });
   }
 
@@ -94,12 +92,15 @@
     load.push(line("VUs", "--c2", { scale: "vus", width: 1.2 }));
     rates.push(run.vus_active);
     draw("load", load, rates, {
-      scales: { x: { time: false }, y: { range: ground }, vus: { range: ground } },
-      axes: [axis({ values: (_, ticks) => ticks.map(clock) }), axis({ size: 58, values: (_, t) => t.map(figure) }),
+      scales: { x: time, y: { range: ground }, vus: { range: ground } },
+      axes: [seconds(), axis({ size: 58, values: (_, t) => t.map(figure) }),
         axis({ side: 1, scale: "vus", size: 48, grid: { show: false }, values: (_, t) => t.map(figure) })],
     });
     draw("trouble", [line("errors", "--fail", { width: 2, fill: tone("--fail-ground") }), line("dropped", "--c3"),
-      line("queued", "--c4", { dash: [5, 4] })], [data.at, own.errors, run.dropped_iterations, run.queued]);
+      line("queued", "--c4", { dash: [5, 4] })], [data.at, own.errors, run.dropped_iterations, run.queued], {
+      axes: [seconds(), axis({ size: 58, incrs: [1, 2, 5].flatMap((n) => [1, 10, 100, 1e3, 1e4].map((f) => n * f))
+        .sort((a, b) => a - b), values: (_, t) => t.map(figure) })],
+    });
     curve(route);
   }
 
