@@ -30,7 +30,7 @@ from ecoload.engine.fleet import Generator
 from ecoload.engine.probe import ProbeFailed, ask
 from ecoload.engine.schedule import OpenSchedule, schedule_of
 from ecoload.engine.worker import Job
-from ecoload.errors import ApprovalNeeded, OutputFailed, UsageError
+from ecoload.errors import ApprovalNeeded, OutputFailed, UsageError, WorkerFailed
 from ecoload.guard.approval import reasons_for_approval
 from ecoload.guard.hosts import resolve
 from ecoload.guard.lock import locked
@@ -77,11 +77,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that is over. `written` is False where the disk failed; `problem` then says how."""
+    """A run that is over. `answered`: something came back from the target; `broken`: the generator met an
+    error of its own; `written_problem`: why the results are not all on the disk."""
 
     result: RunResult
     folder: Path
     answered: bool
+    broken: bool = False
     written_problem: str = ""
 
 
@@ -96,7 +98,7 @@ def prepare(plan: Plan, *, approved_by: str = "") -> Plan:
         raise ApprovalNeeded(
             "a human must approve this plan before anything is sent:\n"
             + "\n".join(f"- {reason}" for reason in reasons)
-            + f"\nplan {plan.execution_hash}",
+            + f"\nplan {plan.execution_hash}\nfor the embedded sandbox, --approve-as NAME is enough",
             reasons,
         )
     return resolve(plan)
@@ -139,16 +141,16 @@ def run_once(request: Request, view: View) -> Finished:
         )
     figures = course.recorder.figures()
     answered = any(figures.whole(outcome) for outcome in ANSWERED)
-    return Finished(judge(plan, figures, facts), folder, answered, course.disk_problem)
+    return Finished(judge(plan, figures, facts), folder, answered, course.broken, course.disk_problem)
 
 
 def exit_code(finished: Finished) -> int:
     """What a run outside a suite ends with (docs/exit-codes.md)."""
     result = finished.result
-    if finished.written_problem or (result.status is Status.FAILED and not result.validity.reasons):
+    if finished.written_problem:
         return OutputFailed.exit_code
-    if result.status is Status.FAILED:
-        return 5 if "lost" in result.validity.reasons[0] else 70
+    if finished.broken:
+        return WorkerFailed.exit_code
     if result.status is Status.INTERRUPTED:
         return 130
     if not finished.answered:
@@ -196,6 +198,7 @@ class _Course:
         self.watch = ConditionWatch(plan)
         self.status, self.reason = Status.FINISHED, ""
         self.lost = self.disk_problem = self.started_at = ""
+        self.broken = False
         self.stopped_ns = 0
         self._t0_ns = self._last_ns = 0
         self.notes: list[str] = []
@@ -214,6 +217,10 @@ class _Course:
             self.status, self.reason = Status.INTERRUPTED, "Ctrl-C"
         if generator.lost and len(presses) < 2:
             code = generator.process.wait()
+            if self._log is None:
+                raise WorkerFailed(
+                    f"the load generator ended with {code} before it began; its error stands above"
+                )
             self.status = Status.FAILED
             self.lost = self.reason = f"its process ended with {code} in the middle of the run"
         self.stopped_ns = self.stopped_ns or self._last_ns
@@ -226,7 +233,9 @@ class _Course:
 
     def _take(self, generator: Generator, kind: Frame, key: int, payload: bytes) -> None:
         if kind is Frame.LOG:
-            self.notes.append(str(orjson.loads(payload)["message"]))
+            log = orjson.loads(payload)
+            self.notes.append(str(log["message"]))
+            self.broken = self.broken or log["level"] == "error"
         elif kind is Frame.END:
             end = orjson.loads(payload)
             self.status, self.reason = Status(end["status"]), end["reason"]

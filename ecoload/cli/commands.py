@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecoload import __version__
-from ecoload.errors import SandboxFailed, UsageError
+from ecoload.errors import OutputFailed, SandboxFailed, UsageError
 
 if TYPE_CHECKING:
     from ecoload.plan import Plan
@@ -109,7 +109,9 @@ def ecoload() -> None:
               help="The folder that the run's folder is made in.")  # fmt: skip
 @click.option("--approve-as", metavar="NAME", default="",
               help="Record an unsigned approval by NAME; for the sandbox this command starts, only.")  # fmt: skip
-@click.option("--junit", type=click.Path(path_type=Path), default=None, help="Write the verdicts as JUnit XML.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), default=None, help="Write the verdicts as JUnit XML."
+)
 @click.option("--json", "as_json", is_flag=True, help="Only the result, as JSON, on standard output.")
 @click.option("--no-progress", is_flag=True, help="No live view.")
 def run(
@@ -140,7 +142,7 @@ def run(
     problem = finished.written_problem
     try:
         write_reports(finished.folder, result, junit=junit)
-    except OSError as error:
+    except OutputFailed as error:
         problem = str(error)
     if as_json:
         import orjson
@@ -199,7 +201,9 @@ def validate(**shared: Any) -> int:
 
 @ecoload.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--junit", type=click.Path(path_type=Path), default=None, help="Write the verdicts as JUnit XML.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), default=None, help="Write the verdicts as JUnit XML."
+)
 @click.option("--json", "as_json", is_flag=True, help="Only the result, as JSON, on standard output.")
 def report(folder: Path, junit: Path | None, as_json: bool) -> int:
     """Write the reports of a run's FOLDER again; rebuilds them where the run was killed."""
@@ -215,6 +219,28 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
         click.echo(orjson.dumps(result | {"folder": str(folder)}, option=orjson.OPT_INDENT_2))
     else:
         print_result(result, folder)
+    return 0
+
+
+@ecoload.command()
+@click.option("--seed", type=int, default=1, show_default=True, help="Where the model of latencies starts.")
+@click.option("--state", type=click.Path(path_type=Path), default=None, help="Keep what it stores in this folder.")
+def sandbox(seed: int, state: Path | None) -> int:
+    """The embedded ecosystem, until Ctrl-C."""
+    import signal
+
+    from ecoload.sandbox import Sandbox, SandboxError
+
+    # SIGTERM ends it as Ctrl-C does: the apps go with it either way.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Sandbox(seed=seed, state=state) as running:
+            for app, url in running.urls.items():
+                click.echo(f"{app}  {url}")
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+    except SandboxError as error:
+        raise SandboxFailed(str(error)) from error
     return 0
 
 

@@ -15,23 +15,22 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import errno
 import itertools
 import math
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
+from ecoload.engine.aiohttp_failures import only_once, outcome_of
 from ecoload.engine.clock import Clock
 from ecoload.engine.program import VU, CompiledStep
 from ecoload.engine.sampler import Sampler
@@ -137,7 +136,8 @@ class AiohttpTransport:
         except asyncio.CancelledError:
             return
         except Exception as error:
-            named = self._outcome_of(error, exchange)
+            https = self._origins[exchange.index].scheme == "https"
+            named = outcome_of(error, https=https, proxied=self._proxy is not None)
             if named is None:
                 self._fail(error)
             outcome = Outcome.CANCELLED if named is None else named
@@ -154,20 +154,16 @@ class AiohttpTransport:
         method, target, headers, body = split_request(data)
         place = self._origins[exchange.index]
         authority = place.authority if self._proxy else f"{exchange.index}.origin.invalid:{place.port}"
-        tracker = aiohttp.UploadTracker() if body else None
-        if tracker is not None:
-            tracker.upload_complete.add_done_callback(lambda done: _uploaded(exchange, done))
         async with self._session(vu).request(
             method,
             URL(f"{place.scheme}://{authority}{target}", encoded=True),
             headers=headers,
-            data=body or None,
+            data=_StampedBody(exchange, body) if body else None,
             allow_redirects=False,
             ssl=self._context(exchange.index) if place.scheme == "https" else True,
             server_hostname=place.host if place.scheme == "https" else None,
             proxy=self._proxy,
             trace_request_ctx=exchange,
-            upload_tracker=tracker,
         ) as response:
             exchange.first = _now()
             exchange.status = response.status
@@ -221,7 +217,7 @@ class AiohttpTransport:
                 max_field_size=self._http.max_header_bytes,
                 max_headers=self._http.max_header_bytes // _SMALLEST_HEADER,
                 trace_configs=[self._trace],
-                middlewares=(_once,),
+                middlewares=(only_once,),
             )
         return session
 
@@ -263,27 +259,6 @@ class AiohttpTransport:
         trace.on_request_headers_sent.append(head_sent)
         return trace
 
-    def _outcome_of(self, error: Exception, exchange: Exchange) -> Outcome | None:
-        """The outcome that names a failure; None where it is an error of our own."""
-        chain = list(_chain(error))
-        for cause in chain:
-            if isinstance(cause, OSError) and cause.errno in _GENERATOR:
-                return _GENERATOR[cause.errno]
-        first = next((cause for cause in chain if isinstance(cause, _NETWORK)), None)
-        if isinstance(first, TimeoutError):
-            return Outcome.TIMEOUT
-        if isinstance(first, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-            return Outcome.PROXY
-        if isinstance(first, aiohttp.ClientConnectorDNSError):
-            return Outcome.PROXY if self._proxy else Outcome.DNS
-        if any(isinstance(cause, ssl.SSLError | ssl.CertificateError) for cause in chain):
-            return Outcome.TLS
-        if isinstance(first, aiohttp.ClientConnectorError):
-            if not isinstance(first.os_error, ConnectionResetError):
-                return Outcome.REFUSED
-            return Outcome.RESET if self._origins[exchange.index].scheme == "http" else Outcome.TLS
-        return _after_connecting(chain) if first is not None else None
-
 
 def split_request(data: bytes) -> tuple[str, str, CIMultiDict[str], bytes]:
     """Method, target, headers and body of a rendered HTTP/1.1 request."""
@@ -294,55 +269,23 @@ def split_request(data: bytes) -> tuple[str, str, CIMultiDict[str], bytes]:
     return method, target, CIMultiDict((name, value.strip(" ")) for name, _, value in named), body
 
 
-def _after_connecting(chain: list[BaseException]) -> Outcome:
-    for cause in chain:
-        if isinstance(cause, LineTooLong) or "Too many headers" in str(cause):
-            return Outcome.TOO_LARGE
-    for cause in chain:
-        if isinstance(cause, aiohttp.ClientPayloadError):
-            # A body that ended too early; but where the connection was reset, it was the reset.
-            reset = "ConnectionResetError" in str(cause)
-            return Outcome.RESET if reset else Outcome.TRUNCATED
-        if isinstance(cause, HttpProcessingError | aiohttp.ClientResponseError):
-            return Outcome.MALFORMED
-        if isinstance(cause, aiohttp.ServerDisconnectedError):
-            return Outcome.RESET if isinstance(cause.message, str) else Outcome.TRUNCATED
-    return Outcome.RESET
+class _StampedBody(aiohttp.Payload):
+    """Notes when its last byte has gone out: the traces know a chunk only before it is written."""
 
+    def __init__(self, exchange: Exchange, value: bytes) -> None:
+        super().__init__(value)
+        self._size = len(value)
+        self._exchange = exchange
 
-_NETWORK = (aiohttp.ClientError, HttpProcessingError, OSError)
-_GENERATOR = {
-    errno.EADDRNOTAVAIL: Outcome.PORT_EXHAUSTED,
-    errno.EMFILE: Outcome.FD_EXHAUSTED,
-    errno.ENFILE: Outcome.FD_EXHAUSTED,
-}
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        body: bytes = self._value
+        return body.decode(encoding, errors)
 
-
-class _Failed(aiohttp.ClientError):
-    """Carries a failure past aiohttp, which would send the request once more."""
-
-
-async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Nothing is ever sent twice: a kept connection that dies under a request is a reset."""
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Failed from error
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The failure and what caused it, without our own wrapper."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if not isinstance(seen, _Failed):
-            yield seen
-        seen = seen.__cause__ or seen.__context__
-
-
-def _uploaded(exchange: Exchange, done: asyncio.Future[None]) -> None:
-    # Asked for its exception, so that nobody misses it; what failed is told by the exchange itself.
-    if not done.cancelled() and done.exception() is None and not exchange.last:
-        exchange.sent = _now()
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._value)
+        await writer.drain()
+        if not self._exchange.first:
+            self._exchange.sent = _now()
 
 
 class _StampedTLS(ssl.SSLObject):

@@ -58,7 +58,8 @@ class CookieJar:
         if not separator or not name:
             return
         attributes = {
-            key.strip().lower(): setting.strip() for key, _, setting in (item.partition(b"=") for item in rest)
+            key.strip().lower(): setting.strip()
+            for key, _, setting in (item.partition(b"=") for item in rest)
         }
         domain = attributes.get(b"domain", b"").decode("latin-1").lstrip(".").lower()
         if domain and host != domain and not host.endswith(f".{domain}"):

@@ -128,7 +128,7 @@ class Executor:
         if vu.state != GONE:
             if vu.state in (IDLE, WAITING):
                 # It is parked, and the wheel may still hold its call: that must find nobody.
-                vu.generator.close()
+                vu.close()
             vu.state = GONE
             del self.vus[vu]
             self.fleet.retire(vu)
@@ -157,6 +157,9 @@ class ClosedExecutor(Executor):
         self._ramp_down_ns = schedule.graceful_ramp_down_ns
         self._step = next(self._steps, None)
         self.target = 0
+        self._staying: list[VU] = []
+        self._leaving: dict[VU, int] = {}
+        self._starting = False
         self._held: int | None = None
         self._pacing_ns = load.pacing_ns
         self._now = fleet.clock.now
@@ -169,7 +172,8 @@ class ClosedExecutor(Executor):
     def set_vus(self, vus: int) -> None:
         """From now on this many, whatever the schedule says (the `Control` seam)."""
         self._held = vus
-        self._set(vus)
+        if not self.over:
+            self._set(vus)
 
     def _advance(self, due: int) -> None:
         if self.over or self._step is None:
@@ -183,40 +187,47 @@ class ClosedExecutor(Executor):
 
     def _set(self, vus: int) -> None:
         self.target = vus
-        staying = [vu for vu in self.vus if vu.state != LEAVING]
-        leaving = [vu for vu in self.vus if vu.state == LEAVING]
-        while len(staying) < vus and leaving:
+        while len(self._staying) > vus:
+            self._leave(self._staying.pop())
+        while len(self._staying) < vus and self._leaving:
             # Raised again within its grace: the one that left last comes back first.
-            vu = leaving.pop(0)
+            vu, _ = self._leaving.popitem()
             vu.state = RUNNING
-            staying.append(vu)
-        for vu in reversed(staying[vus:]):
-            self._leave(vu)
-        missing = vus - len(staying)
-        if missing > 0:
-            self._start_some(missing)
+            self._staying.append(vu)
+        if len(self._staying) < vus:
+            self._start_some()
 
-    def _start_some(self, missing: int) -> None:
+    def _start_some(self) -> None:
         # Many at once are started in slices, so that answers are not kept waiting behind connects.
-        for _ in range(min(missing, START_SLICE)):
+        if self.over:
+            return
+        for _index in range(min(self.target - len(self._staying), START_SLICE)):
             vu = self.fleet.new_vu(self)
             self.vus[vu] = None
+            self._staying.append(vu)
             vu.resume(self.clock.now())
-        if missing > START_SLICE:
+        if len(self._staying) < self.target and not self._starting:
+            self._starting = True
             self.clock.at(self.clock.now(), self._start_rest)
 
     def _start_rest(self, _: int) -> None:
-        missing = self.target - sum(vu.state != LEAVING for vu in self.vus)
-        if missing > 0 and not self.over:
-            self._start_some(missing)
+        self._starting = False
+        self._start_some()
 
     def _leave(self, vu: VU) -> None:
         if vu.state == RUNNING:
             vu.state = LEAVING
-            deadline = self.clock.now() + self._ramp_down_ns
-            self.clock.at(deadline, lambda _: self._interrupt(vu) if vu.state == LEAVING else None)
+            self._leaving[vu] = deadline = self.clock.now() + self._ramp_down_ns
+            # It may come back and leave again meanwhile: only its last leaving counts.
+            self.clock.at(
+                deadline, lambda _: self._interrupt(vu) if self._leaving.get(vu) == deadline else None
+            )
         else:
             self._gone(vu)
+
+    def _gone(self, vu: VU) -> None:
+        self._leaving.pop(vu, None)
+        super()._gone(vu)
 
     def begun(self, vu: VU, due: int) -> None:
         self.started += 1
@@ -254,6 +265,8 @@ class IterationExecutor(Executor):
         self.clock.at(self._end, lambda _: self.stop())
 
     def _start(self, _: int) -> None:
+        if self.over:
+            return
         for _index in range(self._schedule.vus):
             self.vus[self.fleet.new_vu(self)] = None
         for vu in list(self.vus):
@@ -292,11 +305,8 @@ class IterationExecutor(Executor):
         return 0
 
     def _leave_queue(self) -> None:
-        if self._schedule.shared:
-            self.dropped += self._left
-            self._left = 0
-        else:
-            self.dropped += sum(max(0, self._schedule.iterations - vu.iterations) for vu in self.vus)
+        each = 1 if self._schedule.shared else self._schedule.vus
+        self.dropped += each * self._schedule.iterations - self.started
 
 
 class OpenExecutor(Executor):
@@ -363,6 +373,6 @@ class OpenExecutor(Executor):
         return 0
 
     def _leave_queue(self) -> None:
-        self.dropped += len(self._queue)
+        # A VU that waits for the wheel has taken a start out of the queue.
+        self.dropped += len(self._queue) + sum(vu.state == WAITING for vu in self.vus)
         self._queue.clear()
-

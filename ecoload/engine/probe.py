@@ -90,4 +90,3 @@ def _target(plan: Plan, probe: Probe, run_id: str) -> str:
     except Unsafe as error:
         raise ProbeFailed(str(error)) from error
     return text
-

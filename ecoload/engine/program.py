@@ -125,7 +125,6 @@ class Driver(Protocol):
         """An iteration is over. The due time of the next, to go on at once, or 0 to wait."""
 
 
-
 class VU:
     """A virtual user: its values, its connections, its cookies, and the generator that is its life."""
 
@@ -134,7 +133,9 @@ class VU:
         "number", "program", "resume", "state", "values",
     )  # fmt: skip
 
-    def __init__(self, number: int, program: Program, host: Host, origins: int, executor: Driver | None) -> None:
+    def __init__(
+        self, number: int, program: Program, host: Host, origins: int, executor: Driver | None
+    ) -> None:
         self.number = number
         self.program = program
         self.host = host
@@ -400,7 +401,9 @@ _BODY_HEADERS = (b"content-type:", b"content-length:", b"content-encoding:", b"t
 _CREDENTIALS = (b"authorization:", b"cookie:", b"proxy-authorization:")
 
 
-def _redirected(rules: RedirectRules, data: bytes, method: str, url: str, *, same: bool, origin: int) -> bytes:
+def _redirected(
+    rules: RedirectRules, data: bytes, method: str, url: str, *, same: bool, origin: int
+) -> bytes:
     """The request for a hop: the body goes where the method changed, credentials go off-origin."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")

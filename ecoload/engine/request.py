@@ -211,4 +211,3 @@ def _namespace_check(plan: Plan, step: Step, scope: Scope) -> Callable[[Values],
             raise Unsafe(f"a write to {origin.app} would leave its namespace {writes!r}")
 
     return check
-

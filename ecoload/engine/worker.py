@@ -39,10 +39,12 @@ from ecoload.engine.schedule import ClosedSchedule, IterationSchedule, schedule_
 from ecoload.engine.task_driver import TaskProgram, TaskVU, load_program
 from ecoload.engine.values import Scope
 from ecoload.errors import EcoloadError
+from ecoload.errors import WorkerFailed
 from ecoload.guard.rules import RedirectRules
 from ecoload.measure.frames import Frame
 from ecoload.measure.outcome import Outcome
-from ecoload.plan import Plan
+from ecoload.plan import Feeder, Plan
+from ecoload.spec.feeders import read_data
 
 LEAD_NS = 100_000_000
 """From the START frame to the schedule's zero: time for the first arrivals to be on the clock."""
@@ -169,6 +171,7 @@ class Worker:
 
     def executor_done(self) -> None:
         if all(executor.finished for executor in self._executors) and not self._ended:
+            self.sampler.flush()  # what follows is thrown away
             self._once("teardown", self._finish)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -200,7 +203,7 @@ class Worker:
             records = None
             if scenario.feeder is not None:
                 feeder = next(f for f in plan.feeders if f.name == scenario.feeder)
-                records = read_feeder(job.workspace / feeder.file, feeder.name)
+                records = read_feeder(job.workspace, feeder)
             ready = compile_scenario if scenario.module is None else load_program
             programs.append(
                 ready(plan, scenario, scope, self.sampler, records, job.workspace, tracer, common)
@@ -316,16 +319,12 @@ class Worker:
         self._when_done()
 
 
-def read_feeder(path: Path, name: str) -> Sequence[dict[str, Any]]:
-    """The records of a feeder, in the file's order."""
-    records = []
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                record = json.loads(line)
-                if record.get("feeder", name) == name:
-                    records.append(record)
-    return records
+def read_feeder(workspace: Path, feeder: Feeder) -> Sequence[dict[str, Any]]:
+    """The records of a feeder, in the file's order. Raises WorkerFailed where they are not the plan's."""
+    data = read_data(workspace)
+    if data.sha256 != feeder.sha256:
+        raise WorkerFailed(f"{feeder.file} has changed since the plan was made; make the plan again")
+    return data.of(feeder.name)
 
 
 def main() -> None:

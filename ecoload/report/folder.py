@@ -3,19 +3,20 @@
 Rules
 -----
 - `run.json` is written last and moved into place: where it is, the rest is.
-- The reports are drawn from the files of the folder; one that is not there is left out of them.
+- The reports are drawn from the files of the folder; one that is not there, or was cut off by a full
+  disk, is left out of them: the verdict is never lost for the want of a chart.
 - A disk that does not take it is an OutputFailed that says so; what is there already stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ecoload.errors import OutputFailed
+from ecoload.errors import OutputFailed, UsageError
 from ecoload.measure.plan_file import read_plan
 from ecoload.measure.series import read_series
 from ecoload.report.html import report_html
@@ -27,12 +28,9 @@ from ecoload.report.planned import planned_rate
 def write_reports(folder: Path, result: Mapping[str, Any], *, junit: Path | None = None) -> None:
     """Writes `summary.md`, `report.html` and `run.json`, and JUnit XML where it is asked for.
 
-    `result` is the tree of `run.json`. Raises OutputFailed when the disk refuses, UsageError when the
-    folder's `plan.json` or `series.csv` is of another version.
+    `result` is the tree of `run.json`. Raises OutputFailed when the disk refuses.
     """
-    plan, series = folder / "plan.json", folder / "series.csv"
-    planned = planned_rate(read_plan(plan)) if plan.exists() else None
-    page = report_html(result, read_series(series) if series.exists() else (), planned)
+    page = report_html(result, _seconds(folder), _planned(folder))
     try:
         _replace(folder / "summary.md", summary_markdown(result).encode())
         _replace(folder / "report.html", page.encode())
@@ -46,6 +44,20 @@ def write_reports(folder: Path, result: Mapping[str, Any], *, junit: Path | None
             f"{error.filename or folder}: {error.strerror}; free some space or choose another --out, "
             f"then `ecoload report {folder}`"
         ) from error
+
+
+def _seconds(folder: Path) -> list[dict[str, str]]:
+    try:
+        return list(read_series(folder / "series.csv"))
+    except UsageError:
+        return []
+
+
+def _planned(folder: Path) -> Callable[[float], float] | None:
+    try:
+        return planned_rate(read_plan(folder / "plan.json"))
+    except UsageError:
+        return None
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from datetime import UTC, datetime
 from typing import Any
 
 NOTHING = "–"
@@ -82,6 +83,15 @@ def span(seconds: Any) -> str:
     if hours:
         return f"{hours}h {minutes:02}m {rest:02}s"
     return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
+
+
+def moment(written: Any) -> str:
+    """A time of day in ISO 8601 as people read it: `2026-11-23 20:15:00 UTC`; what is none, as it is."""
+    try:
+        found = datetime.fromisoformat(str(written))
+    except ValueError:
+        return str(written)
+    return f"{found.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if found.tzinfo else str(written)
 
 
 def plural(count: Any, one: str, many: str) -> str:

@@ -22,7 +22,7 @@ import orjson
 
 from ecoload.report import rows
 from ecoload.report.courses import Courses, courses
-from ecoload.report.forms import NOTHING, clean, ms, number, rate, share, span, whole
+from ecoload.report.forms import NOTHING, clean, ms, number, rate, share, whole
 
 TITLES = {"PASS": "pass", "VALID": "pass", "FAIL": "fail", "INVALID": "fail"}
 _NINES = (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p999", 99.9))
@@ -97,7 +97,7 @@ def _verdicts(result: rows.Tree) -> str:
     if not body:
         return _section("Verdicts", "<p>No service level, threshold or proof is declared.</p>")
     head = ("Verdict", "Of", "Must be", "Was", "95 % interval", "Reason")
-    return _section("Verdicts", _table(head, body, numbers=(3, 4), label="Verdicts"))
+    return _section("Verdicts", _table(head, body, numbers=(4,), label="Verdicts"))
 
 
 def _charts(result: rows.Tree, found: Courses) -> str:
@@ -184,27 +184,23 @@ def _slowest(result: rows.Tree) -> str:
 
 
 def _details(result: rows.Tree) -> str:
-    machine = (result.get("generator") or {}).get("machine") or {}
-    pairs = [
-        ("Plan (execution hash)", result.get("execution_hash")),
-        ("Files (spec hash)", result.get("spec_hash")),
-        ("Measured", span(result.get("measured_s") or result.get("duration_s"))),
-        *((f"Generator: {name}", text) for name, text in machine.items()),
-    ]
-    items = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in pairs if v)
-    return _section("How it was measured", f'<dl class="facts mono">{items}</dl>') + "</main>\n"
+    items = "".join(
+        f"<div><dt>{_text(label)}</dt><dd>{_text(text)}</dd></div>" for label, text in rows.measured(result)
+    )
+    return _section("How it was measured", f'<dl class="facts">{items}</dl>') + "</main>\n"
 
 
 def _data(result: rows.Tree, found: Courses) -> dict[str, Any]:
     routes = {}
     for route in result.get("routes") or ():
         levels = (route.get("slo") or {}).get("levels") or ()
-        routes[str(route["route"])] = {
+        routes[clean(route["route"])] = {
             "response": _curve(route.get("response_ms") or {}),
             "service": _curve(route.get("service_ms") or {}),
             "p95_limit": next((one["limit"] for one in levels if one["level"] == "p95_ms"), None),
         }
-    return {"at": found.at_s, "courses": found.columns, "routes": routes}
+    columns = {clean(route): found.columns[route] for route in found.columns}
+    return {"at": found.at_s, "courses": columns, "routes": routes}
 
 
 def _curve(latency: Mapping[str, Any]) -> list[list[float]]:

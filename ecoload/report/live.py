@@ -226,9 +226,10 @@ def _title(plan: Plan) -> str:
 def _target(plan: Plan) -> str:
     origin = next((one for one in plan.origins if one.app == plan.app), plan.origins[0])
     place = f"{origin.scheme}://{origin.authority}"
-    access = f"writes in {origin.writes}" if origin.writes else "read-only"
+    namespace = plan.protocol.namespace
+    access = f"writes in {origin.writes}" if origin.writes else f"read-only · namespace {namespace}"
     kind = "embedded sandbox" if origin.embedded else origin.environment
-    return f"{place} · {kind} · {access} · namespace {plan.protocol.namespace}"
+    return f"{place} · {kind} · {access}"
 
 
 def live_console() -> Console:

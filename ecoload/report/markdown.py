@@ -13,10 +13,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ecoload.report.forms import clean, ms, number, rate, share, whole
-from ecoload.report.rows import Tree, facts, header, headline, judged, reasons, route_verdict, validity
+from ecoload.report.rows import (
+    Tree,
+    facts,
+    header,
+    headline,
+    judged,
+    measured,
+    reasons,
+    route_verdict,
+    validity,
+)
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$@])")
-_START = re.compile(r"^(\s*)([-=:]|\d+(?=[.)]))")
+_START = re.compile(r"^(\s*)([-=:]|\d+(?=[.)](?:\s|$)))")
 _AUTOLINK = re.compile(r"(?i)\b(https?|ftp|www)(?=[:.])")
 
 
@@ -115,13 +125,7 @@ def _slowest(result: Tree) -> Iterator[str]:
 
 def _measured(result: Tree) -> Iterator[str]:
     yield from ("## How it was measured", "")
-    pairs = [
-        ("Plan (execution hash)", result.get("execution_hash")),
-        ("Files (spec hash)", result.get("spec_hash")),
-    ]
-    machine = (result.get("generator") or {}).get("machine") or {}
-    pairs += [(f"Generator: {name}", text) for name, text in machine.items()]
-    yield from (f"- {escaped(label)}: {escaped(text)}" for label, text in pairs if text)
+    yield from (f"- {escaped(label)}: {escaped(text)}" for label, text in measured(result))
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:

@@ -15,9 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecoload.report.forms import NOTHING, ms, number, plural, share, span, whole
+from ecoload.report.forms import NOTHING, moment, ms, number, plural, share, span, whole
 
 Tree = Mapping[str, Any]
+
+_MODELS = {
+    "open": "open: an iteration is due by the clock, whether or not the target keeps up",
+    "closed": "closed: an iteration is due when its VU is free, so a slow target also slows the load",
+    "mixed": "mixed: some iterations are due by the clock, some when their VU is free",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ def header(result: Tree) -> list[tuple[str, str]]:
         ("Profile", _profile(result)),
         ("Model", result.get("model")),
         ("Run", result.get("run_id")),
-        ("Started", result.get("started_at")),
+        ("Started", moment(result.get("started_at") or "")),
         ("Duration", span(result.get("duration_s"))),
         ("Seed", result.get("seed")),
         ("Tool", f"ecoload {result.get('tool_version') or ''}".strip()),
@@ -116,6 +122,19 @@ def facts(result: Tree) -> list[Fact]:
         lines.append(Fact("Ended", f"{status}: {why}" if why else str(status), True))
     lines += [Fact("Note", str(note)) for note in result.get("notes") or ()]
     return lines
+
+
+def measured(result: Tree) -> list[tuple[str, str]]:
+    """How the figures came about: the model of load, the length, the hashes, the generator's machine."""
+    machine = (result.get("generator") or {}).get("machine") or {}
+    lines = [
+        ("Model of load", _MODELS.get(str(result.get("model")))),
+        ("Measured", span(result.get("measured_s"))),
+        ("Plan (execution hash)", result.get("execution_hash")),
+        ("Files (spec hash)", result.get("spec_hash")),
+        *((f"Generator: {name}", text) for name, text in machine.items()),
+    ]
+    return [(label, str(text)) for label, text in lines if text not in (None, "", NOTHING)]
 
 
 def not_ok(result: Tree) -> Iterator[tuple[str, str]]:

@@ -4,40 +4,36 @@ Rules
 -----
 - The live view goes to standard error, the result to standard output.
 - Colour only on a terminal, and never where NO_COLOR is set; a verdict is always a word as well.
-- Every text is a rich Text, so that nothing from a target or a file is read as markup; control
-  characters are taken out.
+- Every foreign text is cleaned and goes in as a rich Text: nothing of it is read as markup.
 - It fits 80 columns; reasons are wrapped, figures never cut.
 """
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ecoload.guard.approval import reasons_for_approval
-from ecoload.guard.peaks import peak_rate, peak_vus, total_duration_ns
-from ecoload.plan import Plan
 from ecoload.report.forms import clean, ms, rate, share, span, whole
 from ecoload.report.live import LineView, PanelView, SilentView, live_console
+from ecoload.report.plan_view import print_plan
 from ecoload.report.rows import (
     Judged,
     Tree,
     facts,
     headline,
     judged,
-    level_name,
     reasons,
     route_verdict,
     validity,
 )
+from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
+
+__all__ = ["live_view", "print_plan", "print_result"]
 
 STYLES = {
     "PASS": "green",
@@ -47,7 +43,6 @@ STYLES = {
     "INCONCLUSIVE": "yellow",
     "SUSPECT": "yellow",
 }
-WIDEST = 120
 ROOMY = 96
 """From this many columns on there is room for the maximum too."""
 
@@ -62,25 +57,13 @@ def live_view(*, silent: bool = False, console: Console | None = None) -> Silent
 
 def print_result(result: Tree, folder: Path, console: Console | None = None) -> None:
     """The verdicts, the figures of each route, what was not done, and the run's folder last."""
-    console = console or _stdout()
+    console = console or stdout()
     width = min(console.width, WIDEST)
     console.print()
     for part in _result(result, width):
         console.print(Padding(part, (0, 0, 1, 1), expand=False), width=width)
     console.print(Text.assemble(" ", ("Report    ", "dim"), clean(folder / "report.html")), soft_wrap=True)
     console.print(Text.assemble(" ", ("Folder    ", "dim"), clean(folder)), soft_wrap=True)
-
-
-def print_plan(plan: Plan, console: Console | None = None) -> None:
-    """What a run of this plan would send, and what it would need; nothing is sent."""
-    console = console or _stdout()
-    width = min(console.width, WIDEST)
-    title = Text.assemble(
-        (f"{clean(plan.app)} · {clean(plan.profile)}", "bold"), ("  nothing is sent", "dim")
-    )
-    console.print(Padding(title, (1, 0, 1, 1)))
-    for part in (_plan_loads(plan), _plan_routes(plan), _plan_facts(plan)):
-        console.print(Padding(part, (0, 0, 1, 1), expand=False), width=width)
 
 
 def _result(result: Tree, width: int) -> Iterator[RenderableType]:
@@ -90,7 +73,7 @@ def _result(result: Tree, width: int) -> Iterator[RenderableType]:
         yield _verdicts(rows)
     if result.get("routes"):
         yield _routes(result, with_max=width >= ROOMY)
-    yield _lines([(f.label, f.text, "yellow" if f.notable else "") for f in facts(result)])
+    yield labelled([(f.label, f.text, "yellow" if f.notable else "") for f in facts(result)])
 
 
 def _banner(result: Tree) -> Table:
@@ -111,7 +94,7 @@ def _banner(result: Tree) -> Table:
 
 
 def _verdicts(rows: list[Judged]) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("Verdict", no_wrap=True)
     table.add_column("Of", overflow="fold", min_width=9)
     table.add_column("Must be", overflow="fold", min_width=12)
@@ -134,7 +117,7 @@ def _verdicts(rows: list[Judged]) -> Table:
 
 
 def _routes(result: Tree, *, with_max: bool) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("Route", overflow="fold", min_width=9)
     percentiles = ("p50", "p95", "p99", "max") if with_max else ("p50", "p95", "p99")
     for name in ("Requests", "Rate/s", "Errors", *map(str.capitalize, percentiles), "Service P95"):
@@ -157,85 +140,5 @@ def _routes(result: Tree, *, with_max: bool) -> Table:
     return table
 
 
-def _plan_loads(plan: Plan) -> Table:
-    table = _table()
-    for name in ("Load", "Scenario", "Executor", "From", "Grace"):
-        table.add_column(name, overflow="fold")
-    for load in plan.loads:
-        table.add_row(
-            Text(clean(load.name)),
-            Text(clean(plan.scenarios[load.scenario].name)),
-            Text(clean(f"{load.executor_name} ({type(load.executor).__name__})")),
-            span(load.start_time_ns / 1e9),
-            span(load.graceful_stop_ns / 1e9),
-        )
-    return table
-
-
-def _plan_routes(plan: Plan) -> Table:
-    table = _table()
-    for name in ("Route", "Request", "Effect", "Must reach"):
-        table.add_column(name, overflow="fold")
-    for route in plan.routes:
-        slo = route.slo
-        levels = [
-            f"{level_name(name)} ≤ {limit:g} ms"
-            for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p95_stretch_ms")
-            if (limit := getattr(slo, name)) is not None
-        ]
-        if slo.error_rate is not None:
-            levels.append(f"errors ≤ {slo.error_rate:.4%}".replace(".0000%", " %"))
-        table.add_row(
-            Text(clean(f"{route.app} {route.name}")),
-            Text(clean(f"{route.method} {route.path}")),
-            route.effect,
-            Text(", ".join(levels) or "–"),
-        )
-    return table
-
-
-def _plan_facts(plan: Plan) -> Table:
-    most = peak_rate(plan)
-    places = [f"{o.app} {o.scheme}://{o.authority} ({o.environment})" for o in plan.origins]
-    lines = [
-        ("Time", f"{span(total_duration_ns(plan, grace=False) / 1e9)} and grace", ""),
-        (
-            "At most",
-            f"{whole(peak_vus(plan))} VUs · {'no bound on' if most is None else rate(most)} starts/s",
-            "",
-        ),
-        ("Sends to", ", ".join(places), ""),
-        ("Seed", str(plan.seed), ""),
-        ("Spec", plan.spec_hash, ""),
-        ("Plan", plan.execution_hash, ""),
-    ]
-    lines += [("Approval", reason, "yellow") for reason in reasons_for_approval(plan)]
-    return _lines(lines)
-
-
-def _lines(lines: list[tuple[str, str, str]]) -> Table:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(style="dim", min_width=9, no_wrap=True)
-    grid.add_column(overflow="fold")
-    before = ""
-    for label, text, style in lines:
-        grid.add_row("" if label == before else label, Text(clean(text), style))
-        before = label
-    return grid
-
-
 def _verdict(word: str) -> Text:
     return Text(word, f"bold {STYLES.get(word, '')}".strip())
-
-
-def _table() -> Table:
-    return Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim"
-    )
-
-
-def _stdout() -> Console:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show `≤` gets a question mark, not a traceback.
-        sys.stdout.reconfigure(errors="replace")
-    return Console(highlight=False, markup=False, emoji=False)

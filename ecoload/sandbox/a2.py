@@ -169,9 +169,8 @@ def parse_event(document: Any, run_of_header: str | None) -> tuple[Event | None,
     if not isinstance(document, dict):
         return None, ["the body must be a JSON object"]
     wrong = [f"{name}: is given by the server" for name in _GIVEN_HERE if name in document]
-    for name in ("event_id", "kind"):
-        if not _is_name(document.get(name)):
-            wrong.append(f"{name}: must be a string of {_NAME_RULE}")
+    unnamed = [name for name in ("event_id", "kind") if not _is_name(document.get(name))]
+    wrong += [f"{name}: must be a string of {_NAME_RULE}" for name in unnamed]
     if document.get("event_id") == "count":
         wrong.append("event_id: count is the name of a route")
     if document.get("namespace") != NAMESPACE:

@@ -96,8 +96,7 @@ class EventTile:
                 "run_id": run_id,
                 "total": sum(by_kind.values()),
                 "by_kind": dict(sorted(by_kind.items())),
-                "latest": last
-                and {"event_id": last[3], "kind": last[0], "at": last[4], "sequence": last[2]},
+                "latest": last and {"event_id": last[3], "kind": last[0], "at": last[4], "sequence": last[2]},
             }
         )
 

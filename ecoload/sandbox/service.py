@@ -122,7 +122,9 @@ async def json_body(request: web.Request) -> Any:
 
 def token_given(request: web.Request, header: str, token: str) -> bool:
     """Whether `header` carries `token`, compared in constant time."""
-    return hmac.compare_digest(request.headers.get(header, "").encode(), token.encode())
+    return hmac.compare_digest(
+        request.headers.get(header, "").encode(errors="surrogateescape"), token.encode()
+    )
 
 
 def query_int(request: web.Request, name: str, default: int, most: int) -> int:

@@ -101,5 +101,3 @@ def run(plan: Plan, tmp_path: Path, view: Silent | None = None) -> Finished:
 def outcomes(finished: Finished) -> dict[str, dict[str, int]]:
     """What became of the requests of each route."""
     return {route.route: dict(route.outcomes) for route in finished.result.routes}
-
-

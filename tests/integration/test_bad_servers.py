@@ -127,10 +127,16 @@ def test_a_certificate_that_cannot_be_verified_is_tls_and_a_good_one_is_not(tmp_
 
 def test_a_server_that_wants_a_client_certificate_gets_the_plans(tmp_path: Path) -> None:
     made = make_certificates(tmp_path)
-    files = {"ca_file": str(made.ca.cert), "client_cert": str(made.client.cert), "client_key": str(made.client.key)}
+    files = {
+        "ca_file": str(made.ca.cert),
+        "client_cert": str(made.client.cert),
+        "client_key": str(made.client.key),
+    }
     with BadServer(tls=made.server_context(want_client=True)) as server:
         with_it = outcomes(run(plan_of(server.url, gets(["/ok"]), origin=files), tmp_path))
-        without = outcomes(run(plan_of(server.url, gets(["/ok"]), origin={"ca_file": files["ca_file"]}), tmp_path))
+        without = outcomes(
+            run(plan_of(server.url, gets(["/ok"]), origin={"ca_file": files["ca_file"]}), tmp_path)
+        )
     assert with_it == {"ok": {"ok": 1}}
     assert set(without["ok"]) <= {"tls", "reset"}
 

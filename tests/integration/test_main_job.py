@@ -67,7 +67,11 @@ def test_a_healthy_sandbox_passes_and_keeps_every_event(sandbox: Sandbox, tmp_pa
     assert result.requests == result.planned.starts == 480
     assert result.dropped_iterations == 0
     assert result.persistence is not None
-    assert (result.persistence.acknowledged, result.persistence.persisted, result.persistence.lost) == (480, 480, 0)
+    assert (result.persistence.acknowledged, result.persistence.persisted, result.persistence.lost) == (
+        480,
+        480,
+        0,
+    )
     assert result.verdict is a_pass(finished), result.verdict_reasons
     assert result.target_version
     assert exit_code(finished) == (0 if result.verdict is Verdict.PASS else 5)
@@ -75,7 +79,9 @@ def test_a_healthy_sandbox_passes_and_keeps_every_event(sandbox: Sandbox, tmp_pa
 
 def test_the_servers_count_and_latency_agree_with_the_clients(sandbox: Sandbox, tmp_path: Path) -> None:
     finished = burst(sandbox, tmp_path)
-    with urllib.request.urlopen(f"{sandbox.urls['a2']}/__truth?run_id={finished.result.run_id}", timeout=10) as answer:
+    with urllib.request.urlopen(
+        f"{sandbox.urls['a2']}/__truth?run_id={finished.result.run_id}", timeout=10
+    ) as answer:
         truth = json.load(answer)
     assert truth["requests"] == finished.result.requests
     (route,) = truth["by_route"].values()

@@ -157,13 +157,17 @@ def test_a_condition_that_hurts_ends_the_run(tmp_path: Path, server: LatencyServ
     assert exit_code(finished) == 99
 
 
-def test_a_condition_that_does_not_come_true_leaves_the_run_alone(tmp_path: Path, server: LatencyServer) -> None:
+def test_a_condition_that_does_not_come_true_leaves_the_run_alone(
+    tmp_path: Path, server: LatencyServer
+) -> None:
     condition = Condition("p95 > 900ms for 2s", "p95", ">", 900.0, for_ns=2 * SECOND)
     finished = run(plan_of(server.url, gets(["/"]), rate(50, 3), abort_when=(condition,)), tmp_path)
     assert finished.result.status is Status.FINISHED
 
 
-def test_a_disk_that_fills_up_ends_the_load_and_leaves_the_figures(tmp_path: Path, server: LatencyServer) -> None:
+def test_a_disk_that_fills_up_ends_the_load_and_leaves_the_figures(
+    tmp_path: Path, server: LatencyServer
+) -> None:
     class Filler(Silent):
         """From the second second on, `series.csv` answers every write as a full disk does."""
 
@@ -186,9 +190,7 @@ def test_a_disk_that_fills_up_ends_the_load_and_leaves_the_figures(tmp_path: Pat
 def test_too_low_a_file_limit_is_said_before_anything_is_sent(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Recorder() as recorder:
-        plan = plan_of(
-            recorder.url, gets(["/"]), ConstantVUs(hard + 1, SECOND), approval_over_vus=hard + 1
-        )
+        plan = plan_of(recorder.url, gets(["/"]), ConstantVUs(hard + 1, SECOND), approval_over_vus=hard + 1)
         with pytest.raises(LimitTooLow, match=r"ulimit -Hn"):
             run(plan, tmp_path)
         assert not recorder.paths()

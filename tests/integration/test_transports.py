@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import os
+import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ecoload.plan import Check, ConstantVUs, Expect, PerVUIterations, Plan, Think
+from ecoload.plan import Check, ConstantVUs, Expect, PerVUIterations, Plan, Scenario, Think
 from tests.integration.driving import SECOND, Silent, gets, outcomes, plan_of, run, step_of
 from tests.servers.bad import BEHAVIOURS, BadServer
 from tests.servers.certificates import make_certificates
 from tests.servers.latency import Fixed, LatencyServer
-from tests.servers.thread import closed_port
+from tests.servers.thread import ServerThread, closed_port
 
 TRANSPORTS = ("http1", "aiohttp")
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 
+PINNED = {"resolve": ("127.0.0.1",)}
 KNOWN_DIFFERENCE = "garbage-after-body"
 """Where bytes that nobody asked for follow an answer at once, aiohttp withholds the answer itself."""
 
@@ -33,7 +37,8 @@ def both_ways(plan: Plan, folder: Path) -> dict[str, dict[str, dict[str, int]]]:
 def test_every_behaviour_of_a_bad_server_ends_alike(tmp_path: Path) -> None:
     names = sorted(set(BEHAVIOURS) - {KNOWN_DIFFERENCE, "gzip-bomb"})
     # A pause, so that a connection that was closed is known to be.
-    steps = gets([f"/{name}" for name in names], timeout_ns=SECOND // 2, think=Think(SECOND // 50, SECOND // 50))
+    pause = Think(SECOND // 50, SECOND // 50)
+    steps = gets([f"/{name}" for name in names], timeout_ns=SECOND // 2, think=pause)
     with BadServer() as server:
         plan = plan_of(server.url, steps)
         found = both_ways(replace(plan, http=replace(plan.http, max_body_bytes=1 << 20)), tmp_path)
@@ -101,7 +106,7 @@ def test_a_body_is_given_to_checks_as_it_came(tmp_path: Path, transport: str) ->
 @both
 def test_no_listener_is_refused_and_no_address_is_dns(tmp_path: Path, transport: str) -> None:
     refused = plan_of(f"http://127.0.0.1:{closed_port()}", gets(["/"]), transport=transport)
-    nowhere = plan_of("http://no-such-host.invalid:80", gets(["/"]), transport=transport)
+    nowhere = plan_of(f"http://no-such-host-{os.getpid()}.invalid:80", gets(["/"]), transport=transport)
     assert outcomes(run(refused, tmp_path)) == {"root": {"refused": 1}}
     assert outcomes(run(nowhere, tmp_path)) == {"root": {"dns": 1}}
 
@@ -163,8 +168,6 @@ def test_service_time_is_what_the_server_took(tmp_path: Path, transport: str) ->
 @contextmanager
 def full_backlog() -> Iterator[int]:
     """A port whose queue of connections is full: further ones get no answer."""
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -189,3 +192,139 @@ def test_counts_are_alike(tmp_path: Path) -> None:
         asked = Counter(asked.path for asked in server.asked)
     assert counts["aiohttp"] == counts["http1"]
     assert all(number % 2 == 0 for number in asked.values())
+
+
+SCENARIO = """
+import asyncio
+
+from ecoload import VU
+
+seen = []
+
+
+async def setup(vu: VU) -> None:
+    seen.append((await vu.request("ok")).json())
+
+
+async def iteration(vu: VU) -> None:
+    answer = await vu.request("echo", query={"n": vu.iteration}, check={"json": {"$.method": "GET"}})
+    assert seen == [{"ok": True}], seen
+    assert answer.json()["path"] == f"/echo?n={vu.iteration}"
+    assert (await vu.request("error-500")).outcome == "http_error"
+    await asyncio.sleep(0.001)
+    await asyncio.gather(vu.request("reset-in-body"), vu.request("gzip"))
+"""
+
+
+@both
+def test_a_python_scenario_runs_over_either_transport(tmp_path: Path, transport: str) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "app.py").write_text(SCENARIO)
+    with BadServer() as server:
+        steps = gets(["/ok", "/echo", "/error-500", "/reset-in-body", "/gzip"])
+        plan = plan_of(server.url, steps, PerVUIterations(3, 2, 60 * SECOND), transport=transport)
+        plan = replace(plan, scenarios=(Scenario("app", module="scenarios/app.py"),))
+        finished = run(plan, tmp_path)
+    assert finished.result.status == "finished", finished.result.notes
+    assert outcomes(finished) == {
+        "echo": {"ok": 6},
+        "error-500": {"http_error": 6},
+        "reset-in-body": {"reset": 6},
+        "gzip": {"ok": 6},
+    }
+
+
+def test_a_python_scenario_that_is_broken_fails_its_run_and_says_where(tmp_path: Path) -> None:
+    (tmp_path / "scenarios").mkdir()
+    scenario = tmp_path / "scenarios" / "app.py"
+    with BadServer() as server:
+        plan = plan_of(server.url, gets(["/ok"]), ConstantVUs(2, 30 * SECOND))
+        plan = replace(plan, scenarios=(Scenario("app", module="scenarios/app.py"),))
+        scenario.write_text("async def iteration(vu):\n    await vu.request('ok')\n    1 / 0\n")
+        divided = run(plan, tmp_path).result
+        scenario.write_text("iteration = None\n")
+        nothing = run(plan, tmp_path).result
+    assert (divided.status, nothing.status) == ("failed", "failed")
+    assert "ZeroDivisionError" in divided.stop_reason
+    assert any("1 / 0" in note for note in divided.notes)
+    assert "async def iteration" in nothing.stop_reason
+
+
+# --- Proxies, which are aiohttp's ---------------------------------------------------------------------
+
+
+class Proxy(ServerThread):
+    """A forward proxy to `target`, whatever is asked for; `asked` keeps the first line of each request.
+    With `refusal` it answers that instead."""
+
+    def __init__(self, target: int, refusal: bytes = b"") -> None:
+        super().__init__()
+        self.target = target
+        self.refusal = refusal
+        self.asked: list[str] = []
+
+    async def listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, self.host, 0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError), closing(writer):
+            await self._relay(reader, writer)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.split(b"\r\n")[0].decode())
+        if self.refusal:
+            writer.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % self.refusal)
+            return
+        there, onward = await asyncio.open_connection("127.0.0.1", self.target)
+        if head.startswith(b"CONNECT "):
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        else:
+            method, url, rest = head.split(b" ", 2)
+            onward.write(b"%s /%s %s" % (method, url.split(b"/", 3)[3], rest))
+        await asyncio.gather(_pump(reader, onward), _pump(there, writer))
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+    sink.close()
+
+
+def test_a_plain_request_is_given_to_the_proxy_with_its_whole_url(tmp_path: Path) -> None:
+    with BadServer() as server, Proxy(server.port) as proxy:
+        url = f"http://shop.example:{server.port}"
+        plan = plan_of(url, gets(["/echo"]), proxy=proxy.url, origin=PINNED)
+        assert outcomes(run(plan, tmp_path)) == {"echo": {"ok": 1}}
+        assert proxy.asked == [f"GET {url}/echo HTTP/1.1"]
+        assert server.asked[0].header("host") == url.removeprefix("http://")
+
+
+def test_tls_goes_through_the_proxy_to_the_target_itself(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    origin = PINNED | {"ca_file": str(made.ca.cert)}
+    with BadServer(tls=made.server_context()) as server, Proxy(server.port) as proxy:
+        plan = plan_of(f"https://localhost:{server.port}", gets(["/ok"]), proxy=proxy.url, origin=origin)
+        assert outcomes(run(plan, tmp_path)) == {"ok": {"ok": 1}}
+        assert proxy.asked == [f"CONNECT localhost:{server.port} HTTP/1.1"]
+        plan = plan_of(f"https://shop.example:{server.port}", gets(["/ok"]), proxy=proxy.url, origin=origin)
+        assert outcomes(run(plan, tmp_path)) == {"ok": {"tls": 1}}
+
+
+@pytest.mark.parametrize("refusal", [b"407 Proxy Authentication Required", b"403 Forbidden"])
+def test_a_proxy_that_refuses_is_no_fault_of_the_target(tmp_path: Path, refusal: bytes) -> None:
+    schemes = ("https", "http") if refusal.startswith(b"407") else ("https",)
+    with Proxy(0, refusal) as proxy:
+        for scheme in schemes:
+            url = f"{scheme}://shop.example:{proxy.port}"
+            plan = plan_of(url, gets(["/ok"]), proxy=proxy.url, origin=PINNED)
+            assert outcomes(run(plan, tmp_path)) == {"ok": {"proxy": 1}}
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:{port}", "http://no-such-proxy.invalid:{port}"])
+def test_a_proxy_that_is_not_there_is_the_proxys_fault(tmp_path: Path, proxy: str) -> None:
+    port = closed_port()
+    url = proxy.format(port=port)
+    target = f"http://shop.example:{port}"
+    plan = plan_of(target, gets(["/ok"]), proxy=url, origin=PINNED)
+    assert outcomes(run(plan, tmp_path)) == {"ok": {"proxy": 1}}

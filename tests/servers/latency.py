@@ -25,10 +25,11 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 BODY = b'{"ok":true,"accepted":true,"sequence":1}'
-REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+REPLY = HEAD % len(BODY) + BODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +152,14 @@ class _Server:
     def _due_of(self, came: int) -> int:
         law = self._law
         if law["law"] == "LogNormal":
-            return came + round(law["median_ms"] * 1e6 * self._random.lognormvariate(0.0, law["sigma"]))
+            draw: float = law["median_ms"] * self._random.lognormvariate(0.0, law["sigma"])
+            return came + round(draw * 1e6)
         if law["law"] == "Stall":
-            start = self._first + round(law["start_s"] * 1e9)
-            end = start + round(law["length_s"] * 1e9)
+            start = self._first + int(law["start_s"] * 1e9)
+            end = start + int(law["length_s"] * 1e9)
             if start <= came < end:
                 return end
-        return came + round(law["ms"] * 1e6)
+        return came + int(law["ms"] * 1e6)
 
     def _arm(self) -> None:
         due = self._due[0][0]
@@ -188,7 +190,7 @@ class _Connection(asyncio.Protocol):
         self.fd = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
         self.fd = transport.get_extra_info("socket").fileno()
 
     def connection_lost(self, error: Exception | None) -> None:

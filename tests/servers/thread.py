@@ -10,13 +10,15 @@ from typing import Self
 
 
 class ServerThread:
-    """What servers on a thread have in common. `url`, `host` and `port` hold once it is entered."""
+    """What servers on a thread have in common. `url`, `host` and `port` hold once it is entered. Servers add
+    their connections to `transports`; what is still open at the end is aborted."""
 
     scheme = "http"
 
     def __init__(self) -> None:
         self.host = "127.0.0.1"
         self.port = 0
+        self.transports: set[asyncio.WriteTransport] = set()
 
     @property
     def url(self) -> str:
@@ -57,6 +59,8 @@ class ServerThread:
         self._up.set()
         await self._end.wait()
         server.close()  # not waited for: what still answers is cancelled with the loop
+        for transport in self.transports:
+            transport.abort()
 
 
 def closed_port() -> int:

@@ -16,9 +16,9 @@ import ecoload
 from ecoload import errors
 from ecoload.measure.outcome import Outcome
 
-NAMES = ["__version__"]
+NAMES = ["VU", "__version__"]
 
-COMMANDS = {"plan", "report", "run", "validate"}
+COMMANDS = {"plan", "report", "run", "sandbox", "validate"}
 
 COMMON_OPTIONS = {
     "--targets",

@@ -729,7 +729,10 @@ def test_a_broken_header_of_an_app_is_noted_once(write: Write) -> None:
         ({"https_proxy": "http://proxy.example:3128"}, "http://proxy.example:3128"),
         ({"HTTP_PROXY": "http://proxy.example:3128"}, None),
         ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "a2.example"}, None),
-        ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "other.example"}, "http://proxy.example:3128"),
+        (
+            {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "other.example"},
+            "http://proxy.example:3128",
+        ),
     ],
 )
 def test_the_environments_proxy_is_used_as_every_client_uses_it(

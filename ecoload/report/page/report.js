@@ -16,8 +16,17 @@
     if (hours) return `${hours}h ${String(minutes).padStart(2, "0")}m${rest ? ` ${rest}s` : ""}`;
     return minutes ? `${minutes}m${rest ? ` ${String(rest).padStart(2, "0")}s` : ""}` : `${rest}s`;
   };
+  // A second between two gaps has no line: it gets a dot.
+  const alone = (u, index) => {
+    const values = u.data[index], found = [];
+    values.forEach((value, i) => {
+      if (value != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
+    });
+    return found.length ? found : null;
+  };
   const line = (label, color, more = {}) => ({
-    label, stroke: tone(color), width: 1.6, points: { show: false }, value: (_, value) => figure(value), ...more,
+    label, stroke: tone(color), width: 1.6, value: (_, value) => figure(value),
+    points: { show: false, filter: alone, size: 6, fill: tone(color) }, ...more,
   });
   const axis = (more = {}) => ({
     stroke: tone("--quiet"), grid: { stroke: tone("--grid"), width: 1 }, ticks: { stroke: tone("--grid"), width: 1 },

@@ -1,0 +1,63 @@
+"""The rows that every form of report shows: read from the result, never worked out."""
+
+from __future__ import annotations
+
+from ecoload.report.rows import facts, headline, judged, not_ok, reasons, route_verdict
+from tests.unit.report_samples import failing, invalid, passing
+
+
+def test_levels_come_first_then_persistence_then_conditions() -> None:
+    kinds = [row.kind for row in judged(passing())]
+    assert kinds == ["level", "level", "level", "persistence", "threshold", "abort_when"]
+
+
+def test_a_level_shows_its_limit_its_value_and_its_interval() -> None:
+    row = judged(passing())[0]
+    assert (row.must_be, row.was, row.interval) == ("P95 ≤ 125 ms", "89.2 ms", "87.1 – 91.4 ms")
+
+
+def test_a_stretch_level_decides_nothing() -> None:
+    stretch = judged(passing())[1]
+    assert (stretch.verdict, stretch.required) == ("FAIL", False)
+    assert headline(passing()) == "Everything that was asked of the target holds."
+
+
+def test_the_verdict_is_taken_from_the_result_even_where_the_figures_look_otherwise() -> None:
+    result = passing()
+    result["routes"][0]["slo"]["levels"][0] |= {"value": 9999.0, "verdict": "PASS"}
+    assert judged(result)[0].verdict == "PASS"
+
+
+def test_a_failing_run_says_how_many_verdicts_failed() -> None:
+    assert headline(failing()) == "3 of 5 verdicts are FAIL."
+
+
+def test_an_invalid_run_says_nothing_about_its_target() -> None:
+    assert "say nothing about the target" in headline(invalid())
+
+
+def test_what_is_undecided_only_for_the_measurements_sake_is_one_reason() -> None:
+    assert reasons(invalid()) == ["INVALID: the rate was off by 23 % (77.0/s of 100.0/s)"]
+    assert reasons(failing()) == failing()["verdict_reasons"]
+    assert reasons(passing()) == []
+
+
+def test_outcomes_that_are_not_ok_stand_with_the_most_frequent_first() -> None:
+    assert list(not_ok(failing())) == [
+        ("ingest", "timeout 280 · http_error 95 · never sent 23 · reset 2"),
+    ]
+    assert list(not_ok(passing())) == []
+
+
+def test_what_was_not_done_is_notable_only_where_it_is_something() -> None:
+    assert [fact.notable for fact in facts(passing()) if fact.label == "Not done"] == [False]
+    assert [fact.notable for fact in facts(failing()) if fact.label == "Not done"] == [True]
+
+
+def test_a_route_without_levels_has_no_verdict() -> None:
+    assert [route_verdict(route) for route in passing()["routes"]] == ["PASS", "–"]
+
+
+def test_an_empty_result_can_be_shown() -> None:
+    assert judged({}) == []
+    assert [fact.label for fact in facts({})] == ["Done", "Not done"]
