@@ -76,21 +76,48 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is run against what."""
     for option in reversed(
         [
-            click.option("--targets", type=click.Path(path_type=Path), default=DEFAULT_TARGETS, show_default=True,
-                         help="The file of the ecosystem."),
-            click.option("--scenarios", type=click.Path(path_type=Path), default=None,
-                         help="The folder of the scenarios.  [default: scenarios/ beside the targets]"),
+            click.option(
+                "--targets",
+                type=click.Path(path_type=Path),
+                default=DEFAULT_TARGETS,
+                show_default=True,
+                help="The file of the ecosystem.",
+            ),
+            click.option(
+                "--scenarios",
+                type=click.Path(path_type=Path),
+                default=None,
+                help="The folder of the scenarios.  [default: scenarios/ beside the targets]",
+            ),
             click.option("--base-url", multiple=True, metavar="APP=URL", help="Where an app is, this time."),
-            click.option("--sandbox", is_flag=True, help="Start the embedded ecosystem and send everything there."),
-            click.option("--duration-scale", type=click.FloatRange(min=0, min_open=True), default=1.0,
-                         help="Scale every duration (stages and grace too; never think time or pacing)."),
-            click.option("--seed", type=int, default=1, show_default=True, help="Where everything random starts."),
-            click.option("--transport", type=click.Choice(["http1", "aiohttp"]), default="http1", show_default=True,
-                         help="What carries the requests."),
-            click.option("--pacing", type=click.Choice(["timer", "spin"]), default="timer", show_default=True,
-                         help="spin: starts late by microseconds, for a whole core."),
+            click.option(
+                "--sandbox", is_flag=True, help="Start the embedded ecosystem and send everything there."
+            ),
+            click.option(
+                "--duration-scale",
+                type=click.FloatRange(min=0, min_open=True),
+                default=1.0,
+                help="Scale every duration (stages and grace too; never think time or pacing).",
+            ),
+            click.option(
+                "--seed", type=int, default=1, show_default=True, help="Where everything random starts."
+            ),
+            click.option(
+                "--transport",
+                type=click.Choice(["http1", "aiohttp"]),
+                default="http1",
+                show_default=True,
+                help="What carries the requests.",
+            ),
+            click.option(
+                "--pacing",
+                type=click.Choice(["timer", "spin"]),
+                default="timer",
+                show_default=True,
+                help="spin: starts late by microseconds, for a whole core.",
+            ),
         ]
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
@@ -105,10 +132,19 @@ def ecoload() -> None:
 @click.argument("app")
 @click.option("--profile", required=True, help="Which of the profiles in the targets file.")
 @_shared
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
-              help="The folder that the run's folder is made in.")  # fmt: skip
-@click.option("--approve-as", metavar="NAME", default="",
-              help="Record an unsigned approval by NAME; for the sandbox this command starts, only.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder that the run's folder is made in.",
+)
+@click.option(
+    "--approve-as",
+    metavar="NAME",
+    default="",
+    help="Record an unsigned approval by NAME; for the sandbox this command starts, only.",
+)
 @click.option(
     "--junit", type=click.Path(path_type=Path), default=None, help="Write the verdicts as JUnit XML."
 )
@@ -224,7 +260,9 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
 
 @ecoload.command()
 @click.option("--seed", type=int, default=1, show_default=True, help="Where the model of latencies starts.")
-@click.option("--state", type=click.Path(path_type=Path), default=None, help="Keep what it stores in this folder.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), default=None, help="Keep what it stores in this folder."
+)
 def sandbox(seed: int, state: Path | None) -> int:
     """The embedded ecosystem, until Ctrl-C."""
     import signal

@@ -20,13 +20,15 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from aiohttp.http_exceptions import TransferEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -177,7 +179,8 @@ class AiohttpTransport:
                 return Outcome.PROXY
             if names >= {b"transfer-encoding", b"content-length"}:
                 return Outcome.MALFORMED
-            return await self._read(response, step, exchange)
+            with _watched(response):
+                return await self._read(response, step, exchange)
 
     async def _read(
         self, response: aiohttp.ClientResponse, step: CompiledStep, exchange: Exchange
@@ -267,6 +270,35 @@ def split_request(data: bytes) -> tuple[str, str, CIMultiDict[str], bytes]:
     method, target, _version = first.split(" ", 2)
     named = (line.partition(":") for line in lines)
     return method, target, CIMultiDict((name, value.strip(" ")) for name, _, value in named), body
+
+
+@contextmanager
+def _watched(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """Ends the body with its connection: aiohttp closes on a chunk that is malformed, and tells nobody."""
+    protocol = response.connection.protocol if response.connection is not None else None
+    closed = protocol.closed if protocol is not None else None
+    if closed is None:
+        yield
+        return
+    content = response.content
+
+    def over(_: object) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(TransferEncodingError("the connection was closed within the body"))
+
+    closed.add_done_callback(over)
+    # One of these for the life of the connection: its end is nobody's unheard exception.
+    closed.remove_done_callback(_heard)
+    closed.add_done_callback(_heard)
+    try:
+        yield
+    finally:
+        closed.remove_done_callback(over)
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    if not closed.cancelled():
+        closed.exception()
 
 
 class _StampedBody(aiohttp.Payload):

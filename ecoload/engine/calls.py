@@ -95,7 +95,8 @@ class Calls:
         wanted, given = set(placeholders(route.path)), set(ask.path)
         if wanted != given:
             raise UsageError(
-                f"route {ask.route!r} is {route.path}: path= must give {sorted(wanted)}, and gives {sorted(given)}"
+                f"route {ask.route!r} is {route.path}: "
+                f"path= must give {sorted(wanted)}, and gives {sorted(given)}"
             )
         return Step(
             route=index,

@@ -126,9 +126,6 @@ class Executor:
 
     def _gone(self, vu: VU) -> None:
         if vu.state != GONE:
-            if vu.state in (IDLE, WAITING):
-                # It is parked, and the wheel may still hold its call: that must find nobody.
-                vu.close()
             vu.state = GONE
             del self.vus[vu]
             self.fleet.retire(vu)

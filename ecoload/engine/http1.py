@@ -42,10 +42,37 @@ class Connection(asyncio.Protocol):
     """One connection of one VU, and the answer it last received."""
 
     __slots__ = (
-        "_headers", "begin", "body", "busy", "clock", "closed", "complete", "deadline", "fail", "feed",
-        "first", "has_cookies", "head", "in_body", "is_coded", "keep", "last", "limits", "outcome", "parser", "pieces",
-        "raw", "received", "resume", "sent", "sock_send", "status", "transport", "want_body", "whole",
-    )  # fmt: skip
+        "_headers",
+        "begin",
+        "body",
+        "busy",
+        "clock",
+        "closed",
+        "complete",
+        "deadline",
+        "fail",
+        "feed",
+        "first",
+        "has_cookies",
+        "head",
+        "in_body",
+        "is_coded",
+        "keep",
+        "last",
+        "limits",
+        "outcome",
+        "parser",
+        "pieces",
+        "raw",
+        "received",
+        "resume",
+        "sent",
+        "sock_send",
+        "status",
+        "transport",
+        "want_body",
+        "whole",
+    )
 
     def __init__(self, vu: VU, clock: Clock, limits: tuple[int, int], fail: Callable[[BaseException], None]):
         self.resume = vu.resume

@@ -100,6 +100,7 @@ class Program:
     straight: Sequence[CompiledStep] | None
     """The steps, where no step of the iteration is a choice."""
     records: Sequence[dict[str, Any]] | None
+    seed: int
     cursor: int = 0
     """The next record: each iteration of the scenario takes one, round and round."""
     initial: Values = field(default_factory=list)
@@ -130,7 +131,7 @@ class VU:
 
     __slots__ = (
         "connections", "cookies", "due", "executor", "generator", "host", "in_flight", "iterations",
-        "number", "program", "resume", "state", "values",
+        "number", "program", "resume", "seed", "state", "values",
     )  # fmt: skip
 
     def __init__(
@@ -144,6 +145,8 @@ class VU:
         self.cookies: CookieJar | None = None
         self.values: Values = [None] * program.size
         self.values[VU_SLOT] = number
+        self.values[ITERATION] = 0
+        self.seed = mix(program.seed, number)
         self.iterations = 0
         self.due = 0
         self.state = 0
@@ -199,7 +202,7 @@ def compile_scenario(
     teardown = compile_steps(scenario.teardown)
     plain = [step for step in steps if isinstance(step, CompiledStep)]
     straight = plain if len(plain) == len(steps) else None
-    return Program(lets, steps, setup, teardown, scope.size, straight, records)
+    return Program(lets, steps, setup, teardown, scope.size, straight, records, plan.seed)
 
 
 def compile_step(
@@ -271,13 +274,15 @@ def _live(vu: VU) -> Generator[None, Any, None]:
                     if status in step.final:
                         if step.judge is not None:
                             outcome = step.judge(answer, values)
+                        if answer.has_cookies:
+                            _keep_cookies(vu, step.origin, data, answer)
                     elif step.redirects and status in _REDIRECTS:
                         answer, outcome, due = yield from _follow(vu, step, data, answer, due)
                         last = answer.last
                     else:
                         outcome = _unexpected(status)
-                    if answer.has_cookies:
-                        _keep_cookies(vu, step.origin, data, answer)
+                        if answer.has_cookies:
+                            _keep_cookies(vu, step.origin, data, answer)
                 if outcome:
                     step.record(outcome, (due, answer.begin, answer.sent, answer.first, last))
                     if step.captures:
@@ -323,12 +328,13 @@ def perform(vu: VU, step: CompiledStep, due: int) -> Generator[None, Any, tuple[
     if not outcome:
         if step.redirects and answer.status in _REDIRECTS:
             answer, outcome, due = yield from _follow(vu, step, data, answer, due)
-        elif answer.status not in step.expected:
-            outcome = _unexpected(answer.status)
-        elif step.judge is not None:
-            outcome = step.judge(answer, values)
-        if answer.has_cookies:
-            _keep_cookies(vu, step.origin, data, answer)
+        else:
+            if answer.status not in step.expected:
+                outcome = _unexpected(answer.status)
+            elif step.judge is not None:
+                outcome = step.judge(answer, values)
+            if answer.has_cookies:
+                _keep_cookies(vu, step.origin, data, answer)
     step.record(outcome, (due, answer.begin, answer.sent, answer.first, answer.last))
     return answer, outcome
 
@@ -342,7 +348,7 @@ def _choose(vu: VU, steps: Steps) -> Generator[CompiledStep, None, None]:
         if isinstance(step, CompiledStep):
             yield step
             continue
-        point = mix(vu.values[ITERATION] or 0, vu.number, step.place) / 2**64
+        point = mix(vu.seed, vu.values[ITERATION], step.place) / 2**64
         for limit, branch in zip(step.weights, step.branches, strict=True):
             if point < limit:
                 yield from _choose(vu, branch)
@@ -352,7 +358,7 @@ def _choose(vu: VU, steps: Steps) -> Generator[CompiledStep, None, None]:
 def _uniform(vu: VU, place: int, least: int, most: int) -> int:
     if least == most:
         return least
-    return least + mix(vu.values[ITERATION] or 0, vu.number, place) % (most - least + 1)
+    return least + mix(vu.seed, vu.values[ITERATION], place) % (most - least + 1)
 
 
 def _follow(
@@ -361,16 +367,19 @@ def _follow(
     """Follows redirects; records each hop but the last. `(last answer, its outcome, its due)`."""
     host = vu.host
     origin, method = step.origin, step.method
+    if answer.has_cookies:
+        _keep_cookies(vu, origin, data, answer)
     for _ in range(step.redirects):
         location = header(answer.headers, b"location")
         if location is None:
             # A 3xx that points nowhere is an answer like any other.
             break
+        try:
+            url = urljoin(host.rules.url(origin, _target(data)), location.decode("latin-1"))
+        except ValueError:
+            return answer, Outcome.MALFORMED, due
         step.record(Outcome.OK, (due, answer.begin, answer.sent, answer.first, answer.last))
-        if answer.has_cookies:
-            _keep_cookies(vu, origin, data, answer)
         due = answer.last
-        url = urljoin(host.rules.url(origin, _target(data)), location.decode("latin-1"))
         if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
             method = "HEAD" if method == "HEAD" else "GET"
         there = host.rules.allowed(origin, method, url, step.route)
@@ -380,10 +389,14 @@ def _follow(
         origin = there
         if vu.cookies is not None:
             data = _with_cookies(vu, origin, data)
+        vu.in_flight = step
         host.transport.send(vu, step, origin, data)
         answer = yield
+        vu.in_flight = None
         if answer.outcome:
             return answer, answer.outcome, due
+        if answer.has_cookies:
+            _keep_cookies(vu, origin, data, answer)
         if answer.status not in _REDIRECTS:
             break
     else:

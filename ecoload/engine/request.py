@@ -185,9 +185,8 @@ def _multipart(parts: tuple[Part, ...], content_type: str, scope: Scope, workspa
     for part in parts:
         filename = f'; filename="{part.filename}"' if part.filename else ""
         kind = f"Content-Type: {part.content_type}\r\n" if part.content_type else ""
-        pieces.append(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{part.name}"{filename}\r\n{kind}\r\n'.encode()
-        )
+        disposition = f'Content-Disposition: form-data; name="{part.name}"{filename}\r\n'
+        pieces.append(f"--{boundary}\r\n{disposition}{kind}\r\n".encode())
         if part.file is not None:
             pieces.append((workspace / part.file).read_bytes())
         else:

@@ -48,7 +48,6 @@ class TaskProgram(Program):
     calls: Calls
     run_id: str
     namespace: str
-    seed: int
     max_body: int
 
 

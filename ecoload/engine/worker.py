@@ -38,8 +38,7 @@ from ecoload.engine.sampler import Sampler
 from ecoload.engine.schedule import ClosedSchedule, IterationSchedule, schedule_of
 from ecoload.engine.task_driver import TaskProgram, TaskVU, load_program
 from ecoload.engine.values import Scope
-from ecoload.errors import EcoloadError
-from ecoload.errors import WorkerFailed
+from ecoload.errors import EcoloadError, WorkerFailed
 from ecoload.guard.rules import RedirectRules
 from ecoload.measure.frames import Frame
 from ecoload.measure.outcome import Outcome
@@ -90,7 +89,7 @@ class Worker:
         self._programs = self._compile()
         self._vus_max = 0
         self._lag_ns = 0
-        self._ended = False
+        self._ended = self._load_over = False
         self._stopped_at_ns = 0
         self._executors: list[Executor] = []
         self._setup_left = 0
@@ -138,7 +137,7 @@ class Worker:
         self._stopped_at_ns = self._stopped_at_ns or self.clock.now()
         if self.status == "finished" or status in ("failed", "aborted"):
             self.status, self.reason = status, reason
-        if not self._executors:
+        if not self._executors or (status == "failed" and self._load_over):
             self._finish()
         for executor in self._executors:
             if grace_ns == 0 and executor.over:
@@ -171,7 +170,8 @@ class Worker:
 
     def executor_done(self) -> None:
         if all(executor.finished for executor in self._executors) and not self._ended:
-            self.sampler.flush()  # what follows is thrown away
+            self.sampler.flush()
+            self._load_over = True
             self._once("teardown", self._finish)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -223,6 +223,8 @@ class Worker:
             life = vu.run_once(getattr(program, part), self.clock.now())
 
             def resume(answer: Any) -> None:
+                if self._ended:
+                    return
                 try:
                     life.send(answer)
                 except StopIteration as end:
@@ -282,7 +284,10 @@ class Worker:
         self.clock.at(due + FLUSH_NS, self._flush)
 
     def _tick(self) -> None:
-        self.sampler.flush()
+        if self._load_over:
+            self.sampler.discard()
+        else:
+            self.sampler.flush()
         executors = self._executors
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.sampler.note(

@@ -4,7 +4,9 @@ Rules
 -----
 - A point of a thinned course is a figure that was measured in one of its seconds: the highest, and
   for a rate the lowest, since a peak of latency and a gap in the load are what a reader looks for.
-- A second without a figure is a gap, not 0.
+- A second without a figure is a gap, not 0; so are the seconds before a route's first row.
+- A run ends within a second: a rate of less than half of one is a gap, or every run would seem to fail
+  at its end.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ Column = list[float | None]
 
 _COLUMNS = ("p50_ms", "p95_ms", "p99_ms", "service_p95_ms", "rps", "errors")
 _OF_THE_RUN = ("vus", "vus_active", "iterations_started", "dropped_iterations", "queued")
-_LOWEST = frozenset({"rps", "iterations_started"})
+_RATES = frozenset({"rps", "iterations_started"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +41,34 @@ class Courses:
 
 def courses(seconds: Iterable[Mapping[str, str]], planned: Callable[[float], float] | None = None) -> Courses:
     """The rows of a series as columns. `planned` gives the planned starts a second at a time."""
-    by_route: dict[str, list[Mapping[str, str]]] = {}
+    by_route: dict[str, dict[str, Mapping[str, str]]] = {}
     for second in seconds:
-        by_route.setdefault(second["route"], []).append(second)
+        by_route.setdefault(second["route"], {})[second["elapsed_s"]] = second
     if len(by_route) == 2 and ALL in by_route:
         by_route = {ALL: by_route[ALL]}
-    all_rows = by_route.get(ALL, [])
+    ends = list(by_route.get(ALL, {}))
     width = len(_COLUMNS) * len(by_route) + len(_OF_THE_RUN) + 2
     points = max(2, min(MOST_POINTS, MOST_VALUES // width))
-    thinned = max(1, math.ceil(len(all_rows) / points))
+    thinned = max(1, math.ceil(len(ends) / points))
+    times = [number(end) or 0.0 for end in ends]
+    short = len(times) > 1 and times[-1] - times[-2] < 0.5
+
+    def column(rows: Mapping[str, Mapping[str, str]], name: str) -> Column:
+        values = [number(rows.get(end, {}).get(name)) for end in ends]
+        if short and name in _RATES:
+            values[-1] = None
+        return _thin(values, thinned, lowest=name in _RATES)
+
     columns = {
-        route: {
-            name: _thin([number(row.get(name)) for row in rows], thinned, name in _LOWEST)
-            for name in (*_COLUMNS, *(_OF_THE_RUN if route == ALL else ()))
-        }
+        route: {name: column(rows, name) for name in (*_COLUMNS, *(_OF_THE_RUN if route == ALL else ()))}
         for route, rows in by_route.items()
     }
-    times = [number(row["elapsed_s"]) or 0.0 for row in all_rows]
-    if planned is not None and all_rows:
+    if planned is not None and ends:
         # The middle of a second, so that a jump at a full second falls on the right side of it.
         line: Column = [planned(at_s - 0.5) for at_s in times]
         columns[ALL]["planned"] = _thin(line, thinned, lowest=True)
     last = [times[min(start + thinned, len(times)) - 1] for start in range(0, len(times), thinned)]
-    return Courses([round(at_s, 1) for at_s in last], columns, thinned)
+    return Courses([round(at_s, 2) for at_s in last], columns, thinned)
 
 
 def _thin(values: Column, size: int, lowest: bool = False) -> Column:

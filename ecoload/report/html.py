@@ -239,7 +239,7 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], *, numbers: Itera
 
 def _badge(verdict: str, required: bool = True) -> str:
     if verdict == NOTHING:
-        return '<span class="quiet">no level</span>'
+        return '<span class="badge none">no level</span>'
     return f'<span class="badge {_tone(verdict) if required else "none"}">{_text(verdict)}</span>'
 
 

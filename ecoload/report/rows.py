@@ -21,7 +21,7 @@ Tree = Mapping[str, Any]
 
 _MODELS = {
     "open": "open: an iteration is due by the clock, whether or not the target keeps up",
-    "closed": "closed: an iteration is due when its VU is free, so a slow target also slows the load",
+    "closed": "closed: an iteration is due when its VU is free and its pacing is over",
     "mixed": "mixed: some iterations are due by the clock, some when their VU is free",
 }
 

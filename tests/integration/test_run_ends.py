@@ -176,7 +176,7 @@ def test_a_disk_that_fills_up_ends_the_load_and_leaves_the_figures(
             if len(self.intervals) == 2:
                 full = os.open("/dev/full", os.O_WRONLY)
                 for entry in Path("/proc/self/fd").iterdir():
-                    if entry.is_symlink() and os.readlink(entry) == str(self.folder / "series.csv"):
+                    if entry.is_symlink() and entry.readlink() == self.folder / "series.csv":
                         os.dup2(full, int(entry.name))
                 os.close(full)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -57,6 +57,56 @@ def test_a_kept_connection_that_dies_under_a_request_is_a_reset_and_nothing_is_s
                 "close-before-headers": {"reset": 1},
             }
             assert [asked.path for asked in server.asked] == ["/ok", "/close-before-headers"]
+
+
+class Pieces(ServerThread):
+    """Answers each request with the pieces its path names, 20 ms apart, and then closes."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ANSWERS: ClassVar[dict[str, tuple[bytes, ...]]] = {
+        "whole": (HEAD, b"5\r\nhello\r\n", b"0\r\n\r\n"),
+        "bad-chunk": (HEAD, b"5\r\nhello\r\n", b"zz\r\nhello\r\n0\r\n\r\n"),
+        "cut-chunk": (HEAD, b"5\r\nhel"),
+        "split-head": (b"HTTP/1.", b"1 200 OK\r\nContent-Le", b"ngth: 2\r\n\r\n", b"o", b"k"),
+        "bad-head": (b"HTTP/1.1 200 OK\r\nA", b" b\x00c\r\n\r\n"),
+    }
+
+    async def listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, self.host, 0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        with suppress(ConnectionError), closing(writer):
+            for piece in self.ANSWERS[head.split(b" ")[1].decode().strip("/")]:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+
+@both
+def test_an_answer_in_pieces_is_judged_as_a_whole(tmp_path: Path, transport: str) -> None:
+    pause = Think(SECOND // 20, SECOND // 20)
+    with Pieces() as server:
+        steps = gets([f"/{name}" for name in Pieces.ANSWERS], timeout_ns=SECOND // 2, think=pause)
+        found = outcomes(run(plan_of(server.url, steps, transport=transport), tmp_path))
+    assert found == {
+        "whole": {"ok": 1},
+        "bad-chunk": {"malformed": 1},
+        "cut-chunk": {"truncated": 1},
+        "split-head": {"ok": 1},
+        "bad-head": {"malformed": 1},
+    }
+
+
+@both
+def test_what_is_in_flight_when_grace_is_over_is_cancelled(tmp_path: Path, transport: str) -> None:
+    with BadServer() as server:
+        steps = gets(["/half-then-never"], timeout_ns=30 * SECOND)
+        load = {"graceful_stop_ns": SECOND // 10}
+        plan = plan_of(server.url, steps, ConstantVUs(3, SECOND), transport=transport, load=load)
+        result = run(plan, tmp_path).result
+    assert (result.status, result.interrupted_iterations) == ("finished", 3)
+    assert dict(result.routes[0].outcomes) == {"cancelled": 3}
 
 
 @both

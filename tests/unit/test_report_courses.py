@@ -56,6 +56,23 @@ def test_a_second_without_a_figure_is_a_gap() -> None:
     assert courses(rows).columns["*"]["p95_ms"][1] is None
 
 
+def test_a_route_that_begins_later_stands_where_it_began() -> None:
+    rows = [row for row in course(20) if row["route"] != "event_tile" or float(row["elapsed_s"]) > 8]
+    found = courses(rows)
+    late = found.columns["event_tile"]["rps"]
+    assert [at_s for at_s, value in zip(found.at_s, late, strict=True) if value is None] == found.at_s[:8]
+
+
+@pytest.mark.parametrize(("end", "rates"), [("10.014", 10), ("10.600", 11)])
+def test_a_rate_of_less_than_half_a_second_is_a_gap(end: str, rates: int) -> None:
+    rows = [row | {"elapsed_s": end} if row["elapsed_s"] == "11.000" else row for row in course(11)]
+    found = courses(rows)
+    for name in ("rps", "iterations_started"):
+        assert sum(value is not None for value in found.columns["*"][name]) == rates
+    assert None not in found.columns["*"]["errors"]
+    assert found.at_s[-1] == pytest.approx(float(end), abs=0.01)
+
+
 def test_a_single_route_stands_once() -> None:
     assert list(courses(course(5, ["ingest"])).columns) == ["*"]
     assert list(courses(course(5)).columns) == ["*", "ingest", "event_tile"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.report.forms import clean, ms, plural, rate, share, span, whole
+from ecoload.report.forms import clean, moment, ms, plural, rate, share, span, whole
 
 
 @given(st.text())
@@ -58,6 +58,12 @@ def test_a_share_that_is_not_0_never_reads_as_0(value: float, text: str) -> None
 )
 def test_a_length_of_time_reads_in_hours_minutes_and_seconds(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_a_time_of_day_reads_in_utc_and_what_is_none_stays_as_it_is() -> None:
+    assert moment("2026-11-23T20:15:00.123+00:00") == "2026-11-23 20:15:00 UTC"
+    assert moment("2026-11-23T22:15:00+02:00") == "2026-11-23 20:15:00 UTC"
+    assert moment("yesterday") == "yesterday"
 
 
 def test_one_is_singular() -> None:

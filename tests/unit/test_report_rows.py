@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecoload.report.rows import facts, headline, judged, not_ok, reasons, route_verdict
+from ecoload.report.rows import facts, headline, judged, measured, not_ok, reasons, route_verdict
 from tests.unit.report_samples import failing, invalid, passing
 
 
@@ -58,6 +58,16 @@ def test_a_route_without_levels_has_no_verdict() -> None:
     assert [route_verdict(route) for route in passing()["routes"]] == ["PASS", "–"]
 
 
+def test_how_it_was_measured_names_the_model_the_hashes_and_the_machine() -> None:
+    found = dict(measured(passing()))
+    assert found["Model of load"].startswith("open: ")
+    assert found["Plan (execution hash)"] == "c0" * 32
+    assert found["Files (spec hash)"] == "5f" * 32
+    assert found["Generator: cores"] == "2"
+    assert dict(measured(passing() | {"model": "closed"}))["Model of load"].startswith("closed: ")
+
+
 def test_an_empty_result_can_be_shown() -> None:
     assert judged({}) == []
+    assert measured({}) == []
     assert [fact.label for fact in facts({})] == ["Done", "Not done"]

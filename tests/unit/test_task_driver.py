@@ -25,7 +25,6 @@ from ecoload.plan import (
     ConstantArrivalRate,
     ConstantVUs,
     Executor,
-    Feeder,
     Load,
     NamespaceAt,
     OnExhausted,
@@ -36,6 +35,7 @@ from ecoload.plan import (
     Route,
     Scenario,
 )
+from ecoload.spec.feeders import FILE, read_data
 from ecoload.spec.scenarios import OPERATORS as YAML_OPERATORS
 from tests.unit.support import MS, NO_REPLY, SLOT, T0, ManualClock, Reply, Request, ScriptedTransport
 from tests.unit.support import S as SECOND
@@ -546,8 +546,10 @@ def test_a_vu_knows_its_number_iteration_record_run_and_makes_the_same_ids_again
             await vu.request("ingest", json={"meta": {"namespace": vu.namespace}, "seen": [
                 vu.number, vu.iteration, vu.data.get("kind"), vu.run_id, vu.uuid(), vu.uuid()]})
     """
-    (tmp_path / "data.jsonl").write_text('{"feeder":"events","kind":"a"}\n{"feeder":"events","kind":"b"}\n')
-    feeders = (Feeder("events", "data.jsonl", "", 2),)
+    records = tmp_path / FILE
+    records.parent.mkdir(parents=True)
+    records.write_text('{"feeder":"events","kind":"a"}\n{"feeder":"events","kind":"b"}\n')
+    feeders = (read_data(tmp_path).feeder("events"),)
 
     def seen() -> list[list[Any]]:
         twice = PerVUIterations(2, 2, 60 * SECOND)

@@ -36,6 +36,7 @@
 
   const spans = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
   const seconds = () => axis({ size: 34, space: 64, incrs: spans, values: (_, ticks) => ticks.map(clock) });
+  const counts = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((n) => [n, 2 * n, 5 * n]);
   const time = { time: false, range: (_, low, high) => [low <= 1 ? 0 : low, high] };
 
   function draw(id, series, columns, { name = clock, ...more } = {}) {
@@ -103,12 +104,11 @@
     draw("load", load, rates, {
       scales: { x: time, y: { range: ground }, vus: { range: ground } },
       axes: [seconds(), axis({ size: 58, values: (_, t) => t.map(figure) }),
-        axis({ side: 1, scale: "vus", size: 48, grid: { show: false }, values: (_, t) => t.map(figure) })],
+        axis({ side: 1, scale: "vus", incrs: counts, size: 48, grid: { show: false }, values: (_, t) => t.map(figure) })],
     });
     draw("trouble", [line("errors", "--fail", { width: 2, fill: tone("--fail-ground") }), line("dropped", "--c3"),
       line("queued", "--c4", { dash: [5, 4] })], [data.at, own.errors, run.dropped_iterations, run.queued], {
-      axes: [seconds(), axis({ size: 58, incrs: [1, 2, 5].flatMap((n) => [1, 10, 100, 1e3, 1e4].map((f) => n * f))
-        .sort((a, b) => a - b), values: (_, t) => t.map(figure) })],
+      axes: [seconds(), axis({ size: 58, incrs: counts, values: (_, t) => t.map(figure) })],
     });
     curve(route);
   }
