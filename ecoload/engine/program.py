@@ -146,7 +146,7 @@ class VU:
         self.values: Values = [None] * program.size
         self.values[VU_SLOT] = number
         self.values[ITERATION] = 0
-        self.seed = mix(program.seed, number)
+        self.seed = mix(program.seed, 0, number)
         self.iterations = 0
         self.due = 0
         self.state = 0

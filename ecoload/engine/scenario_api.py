@@ -120,4 +120,4 @@ class ScenarioVU:
 
     async def sleep(self, seconds: float) -> None:
         """Think time: the next request is due when it is over."""
-        await self._vu.think(round(seconds * 1e9))
+        await self._vu.think(max(0, round(seconds * 1e9)))

@@ -56,7 +56,11 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("transport", ["http1", "aiohttp"])
+# aiohttp withholds an answer whose segment holds more than it: what is left is that something was wrong.
+DIFFERENT = {"http1": {}, "aiohttp": {"garbage-after-body": "malformed"}}
+
+
+@pytest.mark.parametrize("transport", [*DIFFERENT])
 def test_each_fault_of_a_server_ends_as_the_outcome_that_names_it(tmp_path: Path, transport: str) -> None:
     paths = [f"/{name}" for name in EXPECTED]
     with BadServer() as server:
@@ -65,7 +69,7 @@ def test_each_fault_of_a_server_ends_as_the_outcome_that_names_it(tmp_path: Path
         found = outcomes(run(plan, tmp_path))
     assert {name: set(found[name]) for name in EXPECTED} == {
         name: {"ok", outcome} if name.startswith("redirect/") else {outcome}
-        for name, outcome in EXPECTED.items()
+        for name, outcome in (EXPECTED | DIFFERENT[transport]).items()
     }
 
 
