@@ -58,13 +58,14 @@ def rebuild(folder: Path) -> Rebuilt:
         _route(name, whole, rows[name], cells, last.queued if index == queueing else 0)
         for index, name in enumerate(route_names(plan))
     ]
+    measured_s = max(duration_s - plan.warm_up_ns / 1e9, 0.0)
     figures = Figures(
         routes=tuple(routes),
         connections=(),
-        generator=_generator(whole, duration_s),
+        generator=_generator(judged, measured_s),
         last=last,
         duration_s=duration_s,
-        measured_s=max(duration_s - plan.warm_up_ns / 1e9, 0.0),
+        measured_s=measured_s,
         iterations=last.iterations,
         dropped_iterations=_sum(judged, "dropped_iterations"),
         late_starts=_sum(judged, "late_starts"),
@@ -127,7 +128,7 @@ def _last_tick(rows: Rows) -> Tick:
     )
 
 
-def _generator(rows: Rows, duration_s: float) -> GeneratorFigures:
+def _generator(rows: Rows, measured_s: float) -> GeneratorFigures:
     shares = [float(row["cpu_share"]) for row in rows if row["cpu_share"]]
     lags = [float(row["lag_max_ms"]) for row in rows]
     return GeneratorFigures(
@@ -136,7 +137,7 @@ def _generator(rows: Rows, duration_s: float) -> GeneratorFigures:
         cpu_share=sum(shares) / len(shares) if shares else None,
         seconds=len(shares),
         hot_seconds=sum(share > HOT_CPU_SHARE for share in shares),
-        lag_share=sum(lags) / 1000 / duration_s if duration_s > 0 else 0.0,
+        lag_share=sum(lags) / 1000 / measured_s if measured_s > 0 else 0.0,
         lag_max_ns=round(max(lags, default=0.0) * 1e6),
     )
 

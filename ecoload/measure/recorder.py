@@ -145,7 +145,7 @@ class Recorder:
             interrupted_iterations=tick.interrupted_iterations - last.interrupted_iterations,
             late_starts=tick.late_starts - last.late_starts,
             warm_up_requests=self._second_warm,
-            cpu_share=self._generator.add_second(last, tick, self._t0),
+            cpu_share=self._generator.add_second(last, tick, self._t0, warming_up=warming_up),
             warming_up=warming_up,
         )
         self._second_lateness = Histogram()
@@ -174,7 +174,7 @@ class Recorder:
                 Connections(app, phases[CONNECTION_PHASES[0]].total, phases)
                 for app, phases in zip(self._apps, self._connecting, strict=True)
             ),
-            generator=self._generator.figures(self._lateness, duration_s),
+            generator=self._generator.figures(self._lateness, duration_s - warm_s),
             last=last,
             duration_s=duration_s,
             measured_s=duration_s - warm_s,
