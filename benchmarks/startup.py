@@ -21,7 +21,7 @@ from benchmarks.tools import ECOLOAD, need
 COSTLIEST = 10
 IMPORTS = {
     "the command": "ecoload.cli.commands, ecoload.spec.workspace, ecoload.run, ecoload.report.terminal",
-    "the generator": "ecoload.engine.worker",
+    "the generator": "ecoload.engine.process",
 }
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -58,7 +58,10 @@ class NoAnswer:
 
 
 Judge = Callable[[Answer, Values], int]
+Operator = Callable[[Any, Any], bool]
 _MISSING = object()
+_MOST_MEMBERS = 100
+"""A gzip file may be several, one behind the other; each takes a copy of what is left."""
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:
@@ -78,21 +81,32 @@ def decode_body(headers: Headers, body: bytes, most: int) -> bytes | Outcome:
         return Outcome.DECODE
     # 47: gzip or zlib by its own header; raw deflate, which some servers send, is tried after it.
     for window in (47, -15):
-        inflate = zlib.decompressobj(window)
         try:
-            plain = inflate.decompress(body, most + 1)
+            return _inflate(body, window, most)
         except zlib.error:
             continue
+    return Outcome.DECODE
+
+
+def _inflate(body: bytes, window: int, most: int) -> bytes | Outcome:
+    plain = b""
+    for _ in range(_MOST_MEMBERS):
+        inflate = zlib.decompressobj(window)
+        plain += inflate.decompress(body, most + 1 - len(plain))
         if len(plain) > most:
             return Outcome.TOO_LARGE
-        return plain if inflate.eof else Outcome.DECODE
-    return Outcome.DECODE
+        body = inflate.unused_data
+        if not inflate.eof or not body:
+            break
+    return plain if inflate.eof and not body else Outcome.DECODE
 
 
 def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_body: int) -> Judge | None:
     """One function for everything beyond the status: OK, CHECK_FAILED, CAPTURE_FAILED, DECODE or
     TOO_LARGE. None where there is nothing to judge. Captures write into the VU's values."""
-    on_headers = [(name.lower().encode(), _expectation(expect, scope)) for name, expect in check.headers]
+    on_headers = [
+        (name.lower().encode(), _expectation(expect, scope, _OF_HEADERS)) for name, expect in check.headers
+    ]
     on_json = [(_json_path(path), _expectation(expect, scope)) for path, expect in check.json]
     on_body = [_expectation(expect, scope) for expect in check.body]
     takers = [(_taker(capture), scope.slot(capture.name)) for capture in captures]
@@ -152,8 +166,10 @@ def needs_body(check: Check, captures: Sequence[Capture]) -> bool:
     return bool(check.json or check.body or any(c.source in ("json", "regex") for c in captures))
 
 
-def _expectation(expect: Expect, scope: Scope) -> Callable[[Any, Values], bool]:
-    operator = _OPERATORS[expect.operator]
+def _expectation(
+    expect: Expect, scope: Scope, operators: Mapping[str, Operator] | None = None
+) -> Callable[[Any, Values], bool]:
+    operator = (operators or _OPERATORS)[expect.operator]
     wanted: Getter = scope.getter(expect.operand)
     if expect.operator == "exists":
         return lambda found, values: (found is not _MISSING) == bool(wanted(values))
@@ -189,7 +205,21 @@ def _length(found: Any, wanted: Any) -> bool:
     return isinstance(found, str | list | dict) and len(found) == wanted
 
 
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+def _read(compare: Operator) -> Operator:
+    """Headers are text: compared with a number, they are read as one."""
+
+    def read(found: Any, wanted: Any) -> bool:
+        if not isinstance(wanted, str):
+            try:
+                found = orjson.loads(found)
+            except orjson.JSONDecodeError:
+                pass
+        return compare(found, wanted)
+
+    return read
+
+
+_OPERATORS: dict[str, Operator] = {
     "eq": _equal,
     "ne": lambda found, wanted: not _equal(found, wanted),
     "lt": _ordered(lambda a, b: a < b),
@@ -201,6 +231,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "matches": lambda found, wanted: re.search(wanted, as_text(found)) is not None,
     "length": _length,
 }
+_OF_HEADERS = _OPERATORS | {name: _read(_OPERATORS[name]) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 
 
 def _json_path(path: str) -> Callable[[Any], Any]:
@@ -221,6 +252,8 @@ def _json_path(path: str) -> Callable[[Any], Any]:
 
     def walk(document: Any) -> Any:
         for key in keys:
+            if document.__class__ is str:
+                return _MISSING
             try:
                 document = document[key]
             except (KeyError, IndexError, TypeError):
@@ -248,6 +281,7 @@ def _taker(capture: Capture) -> Callable[[Answer, bytes, Any], Any]:
 
     def take_match(answer: Answer, body: bytes, document: Any) -> Any:
         match = search(body.decode("utf-8", "replace"))
-        return _MISSING if match is None else match.group(1 if match.re.groups else 0)
+        taken = match and match.group(1 if match.re.groups else 0)
+        return _MISSING if taken is None else taken
 
     return take_match

@@ -62,7 +62,9 @@ class CookieJar:
             for key, _, setting in (item.partition(b"=") for item in rest)
         }
         domain = attributes.get(b"domain", b"").decode("latin-1").lstrip(".").lower()
-        if domain and host != domain and not host.endswith(f".{domain}"):
+        # An address has no sub-domains.
+        above = host.endswith(f".{domain}") and not host.rpartition(".")[2].isdigit()
+        if domain and host != domain and not above:
             return
         at = attributes.get(b"path", b"").decode("latin-1")
         if not at.startswith("/"):
@@ -79,8 +81,8 @@ def _path_matches(path: str, at: str) -> bool:
 
 
 def _is_over(attributes: dict[bytes, bytes]) -> bool:
-    age = attributes.get(b"max-age")
-    if age is not None:
+    age = attributes.get(b"max-age", b"")
+    if age.removeprefix(b"-").isdigit():
         return age.startswith(b"-") or age.strip(b"0") == b""
     expires = attributes.get(b"expires")
     if expires is None:

@@ -44,7 +44,7 @@ class Generator:
         ours, theirs = socket.socketpair()
         self._control = ours
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "utf8", "-m", "ecoload.engine.worker", str(theirs.fileno())],
+            [sys.executable, "-X", "utf8", "-m", "ecoload.engine.process", str(theirs.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[theirs.fileno()],

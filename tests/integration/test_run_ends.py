@@ -234,6 +234,6 @@ def generators() -> list[int]:
             command = (stat.parent / "cmdline").read_bytes()
         except OSError:
             continue
-        if fields[1] == own and b"ecoload.engine.worker" in command:
+        if fields[1] == own and b"ecoload.engine.process" in command:
             found.append(int(stat.parent.name))
     return found

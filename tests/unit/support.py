@@ -116,16 +116,15 @@ class Reply:
     sent: int = 0
     first: int = 0
     last: int = 0
+    has_cookies: bool = dataclasses.field(init=False)
+    is_coded: bool = dataclasses.field(init=False)
 
-    @property
-    def has_cookies(self) -> bool:
-        return any(name.lower() == b"set-cookie" for name, _ in self.headers)
-
-    @property
-    def is_coded(self) -> bool:
-        return any(name.lower() == b"content-encoding" for name, _ in self.headers)
+    def __post_init__(self) -> None:
+        names = {name.lower() for name, _ in self.headers}
+        self.has_cookies, self.is_coded = b"set-cookie" in names, b"content-encoding" in names
 
 
+OK_REPLY = Reply()
 NO_REPLY = Reply(delay_ns=NEVER)
 Script = Callable[[Request], Reply] | Reply
 
@@ -273,7 +272,7 @@ class Run:
 
 def run_plan(
     plan: Plan,
-    script: Script = Reply(),
+    script: Script = OK_REPLY,
     events: Sequence[tuple[int, Callable[[Worker], object]]] = (),
     *,
     workspace: Path = Path(),

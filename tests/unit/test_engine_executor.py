@@ -59,9 +59,8 @@ def open_model(rate: float = 10, seconds: float = 1, vus: int = 1, most: int = 0
 
 def test_constant_vus_start_together_and_each_goes_on_as_soon_as_it_is_free() -> None:
     done = run(ConstantVUs(3, S))
-    assert {vu: starts_of(done, vu) for vu in (1, 2, 3)} == dict.fromkeys(
-        (1, 2, 3), [10 * MS * n for n in range(100)]
-    )
+    for vu in (1, 2, 3):
+        assert starts_of(done, vu) == [10 * MS * n for n in range(100)]
     assert done.last["iterations"] == 300
     assert done.end["status"] == "finished"
 
@@ -113,7 +112,8 @@ def test_a_vu_raised_again_within_its_grace_goes_on_with_its_iteration() -> None
 
 def test_a_vu_raised_and_lowered_again_has_its_whole_grace_again() -> None:
     stages = (
-        Stage(S, 2), Stage(0, 1), Stage(200 * MS, 1), Stage(0, 2), Stage(200 * MS, 2), Stage(0, 1), Stage(2 * S, 1)
+        Stage(S, 2), Stage(0, 1), Stage(200 * MS, 1), Stage(0, 2), Stage(200 * MS, 2), Stage(0, 1),
+        Stage(2 * S, 1),
     )  # fmt: skip
     done = run(RampingVUs(2, stages, graceful_ramp_down_ns=500 * MS), slow(3000))
     # Lowered at 1.0 s and, raised in between, at 1.4 s.
@@ -455,7 +455,7 @@ executors = st.one_of(
     st.builds(ConstantVUs, st.integers(1, 40), durations),
     st.builds(
         RampingVUs, st.integers(0, 9),
-        st.lists(st.builds(Stage, durations | st.just(0), st.integers(0, 9)), min_size=1, max_size=5).map(tuple),
+        st.lists(st.builds(Stage, durations | st.just(0), st.integers(0, 9)), min_size=1).map(tuple),
         durations | st.just(0),
     ),
     st.builds(SharedIterations, st.integers(1, 9), st.integers(1, 50), durations),

@@ -92,7 +92,8 @@ def test_think_time_moves_the_next_due_time_by_exactly_as_much() -> None:
 
 def test_think_time_lies_evenly_between_its_ends_and_follows_from_the_seed() -> None:
     def pauses(seed: int) -> list[int]:
-        plan = make_plan(get(think=Think(S, 2 * S)), second(), executor=PerVUIterations(1, 800), seed=seed)
+        executor = PerVUIterations(1, 800, 10_000 * S)
+        plan = make_plan(get(think=Think(S, 2 * S)), second(), executor=executor, seed=seed)
         samples = run_plan(plan).samples
         return [then.due - first.last for first, then in zip(samples[::2], samples[1::2], strict=True)]
 
