@@ -89,7 +89,8 @@ def test_a_cookie_whose_time_is_over_is_taken_away(over: str) -> None:
 @pytest.mark.parametrize(
     "still",
     ["Max-Age=60", "Expires=Thu, 01 Jan 2099 00:00:00 GMT",
-     "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=60", "Max-Age=", "Max-Age=soon", "Expires=never", "Expires="],
+     "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=60", "Max-Age=",
+     "Max-Age=soon", "Expires=never", "Expires="],
 )  # fmt: skip
 def test_a_cookie_with_time_left_or_none_that_can_be_read_stays(still: str) -> None:
     assert jar("http://app.test/", f"a=1; {still}").header("http://app.test/") == b"a=1"

@@ -359,8 +359,10 @@ def test_endless_bodies_are_too_large(head: bytes, want_body: bool) -> None:
 
 
 def test_endless_chunks_are_too_large_however_small() -> None:
-    wire = Wire().ask(want_body=False).feed(
-        unsized(b"", "Transfer-Encoding: chunked"), *[b"1\r\nx\r\n" * 100] * 400
+    wire = (
+        Wire()
+        .ask(want_body=False)
+        .feed(unsized(b"", "Transfer-Encoding: chunked"), *[b"1\r\nx\r\n" * 100] * 400)
     )
     assert wire.answer.outcome == "too_large"
 

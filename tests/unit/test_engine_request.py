@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoload.plan import (
@@ -162,6 +162,7 @@ def test_a_value_that_would_climb_in_the_path_is_refused(value: str) -> None:
     assert ran(get(Text(("/p/", X))), value).requests == []
 
 
+@settings(max_examples=40)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_no_value_adds_a_line_or_a_part_to_a_request(x: str) -> None:
     step = get(Text(("/p/", X, "/q")), query=(("a", X),), headers=(("A", X),))
@@ -171,6 +172,7 @@ def test_no_value_adds_a_line_or_a_part_to_a_request(x: str) -> None:
         assert request.headers["host"] == "app.test"
 
 
+@settings(max_examples=40)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_no_value_reaches_out_of_a_body(x: str) -> None:
     assert orjson.loads(payload(body(BodyKind.JSON, Object((("a", X), ("b", 1)))), x)) == {"a": x, "b": 1}
