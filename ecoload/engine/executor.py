@@ -346,6 +346,10 @@ class OpenExecutor(Executor):
         if self._idle:
             self._late(due)
             self._idle.pop().resume(due)
+        elif self._queues and len(self.vus) < self._max_vus:
+            self._late(due)
+            self._allocate()
+            self._idle.pop().resume(due)
         elif self._queues:
             self._queue.append(due)
         else:

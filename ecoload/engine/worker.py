@@ -116,9 +116,9 @@ class Worker:
 
     def set_vus(self, vus: int, load: int = 0) -> None:
         """Holds a closed load at `vus` from now on, whatever its schedule says."""
-        executor = self._executors[load]
-        if isinstance(executor, ClosedExecutor):
-            executor.set_vus(vus)
+        for executor in self._executors[load : load + 1]:  # none of them during setup
+            if isinstance(executor, ClosedExecutor):
+                executor.set_vus(vus)
 
     def _end(self, status: str, reason: str, grace_ns: int | None) -> None:
         if self._ended:

@@ -241,6 +241,13 @@ def test_what_is_queued_at_the_end_counts_as_dropped() -> None:
     assert (done.last["iterations"], done.last["dropped_iterations"]) == (5, 5)
 
 
+def test_a_load_that_queues_takes_all_the_vus_it_may_before_it_does() -> None:
+    done = run(open_model(most=3, on_exhausted=OnExhausted.QUEUE), slow(250), graceful_stop_ns=S)
+    assert [s.begin - s.due for s in done.samples] == [0] * 10
+    assert done.last["vus_max"] == 3
+    assert done.last["dropped_iterations"] == 0
+
+
 def test_the_queue_is_told_while_it_lasts() -> None:
     done = run(open_model(seconds=3, on_exhausted=OnExhausted.QUEUE), NO_REPLY)
     assert [tick["queued"] for tick in done.ticks[:2]] == [10, 20]
@@ -441,6 +448,16 @@ def test_set_vus_behind_the_end_starts_nobody() -> None:
     done = run(ConstantVUs(1, S), slow(300), [(1100 * MS, lambda w: w.set_vus(5))], graceful_stop_ns=S)
     assert max(done.starts) == 900 * MS
     assert done.last["vus_max"] == 1
+
+
+def test_set_vus_behind_the_end_takes_nobody_its_grace() -> None:
+    done = run(ConstantVUs(2, S), slow(300), [(1100 * MS, lambda w: w.set_vus(0))], graceful_stop_ns=S)
+    assert set(done.outcomes()) == {"ok"}
+
+
+def test_set_vus_before_any_load_has_begun_is_no_fault() -> None:
+    plan = make_plan(executor=ConstantVUs(1, S), scenario={"setup": (get(),)})
+    assert run_plan(plan, TEN, [(-95 * MS, lambda w: w.set_vus(5))]).last["vus_max"] == 1
 
 
 def test_set_vus_does_not_touch_an_open_load() -> None:
