@@ -10,8 +10,8 @@ Rules
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
-import re
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,30 @@ import orjson
 from aiohttp import web
 
 from ecoload.sandbox import outbox
-from ecoload.sandbox.behaviour import Faults, LogNormal
+from ecoload.sandbox.behaviour import LogNormal
+from ecoload.sandbox.emitter import PATH
 from ecoload.sandbox.outbox import Outbox
-from ecoload.sandbox.service import RUN_HEADER, Config, Problem, answer, json_body, query_int
+from ecoload.sandbox.peers import PeerFailed, Peers
+from ecoload.sandbox.problems import (
+    INTERNAL_HEADER,
+    LINEAGE_HEADER,
+    NAME_RULE,
+    NAMESPACE,
+    RUN_HEADER,
+    Problem,
+    answer,
+    is_name,
+    json_body,
+    query_int,
+)
+from ecoload.sandbox.service import App, Config, internal_batch
 from ecoload.sandbox.store import Store
 
-NAMESPACE = "perf_test"
+COMMAND_CENTRE = "a8"
+TELEMETRY_PATH = "/internal/telemetry"
+CLEANUP_PATH = "/internal/cleanup"
 MAX_PAGE = 1000
 
-_NAME = re.compile(r"[A-Za-z0-9._:@~-]{1,128}")
-_NAME_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : @ ~ -"
 _GIVEN_HERE = ("sequence", "received_at")
 _MAX_INT = 2**53
 
@@ -41,6 +55,7 @@ CREATE TABLE IF NOT EXISTS events (
     event_id TEXT NOT NULL UNIQUE,
     namespace TEXT NOT NULL,
     run_id TEXT,
+    lineage_id TEXT NOT NULL,
     kind TEXT NOT NULL,
     at INTEGER NOT NULL,
     received_at INTEGER NOT NULL,
@@ -48,13 +63,16 @@ CREATE TABLE IF NOT EXISTS events (
     body BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_of_run ON events (namespace, run_id);
+CREATE INDEX IF NOT EXISTS events_of_lineage ON events (lineage_id);
 CREATE TABLE IF NOT EXISTS keys (
     key TEXT PRIMARY KEY, digest BLOB NOT NULL, sequence INTEGER NOT NULL
 ) WITHOUT ROWID;
 {outbox.SCHEMA}
 """
 
-_COLUMNS = "sequence, run_id, received_at, body"
+_COLUMNS = "sequence, run_id, lineage_id, received_at, body"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,7 @@ class Event:
     kind: str
     at: int
     run_id: str | None
+    lineage_id: str
     body: bytes
     digest: bytes
 
@@ -78,7 +97,7 @@ class Receipt:
     conflict: str = ""
 
 
-class Ingest:
+class Ingest(App):
     """The app; its state is `a2.db` in its folder."""
 
     laws: Mapping[str, LogNormal] = {
@@ -87,13 +106,23 @@ class Ingest:
         "events": LogNormal(6, 14),
         "count": LogNormal(3, 7),
     }
-    read_only = False
+    protected = frozenset(laws)
+    special_faults = frozenset({"lose_events"})
 
     def __init__(self, config: Config) -> None:
-        self.faults = Faults()
+        super().__init__(config)
         self._store = Store(config.folder / "a2.db", _SCHEMA)
-        self._outbox = Outbox(self._store, config.internal_token)
+        self._outbox = Outbox(
+            self._store,
+            config.internal_token,
+            table="events",
+            columns="event_id, namespace, run_id, lineage_id, kind, at, body",
+            event=_telemetry,
+            app=COMMAND_CENTRE,
+            path=TELEMETRY_PATH,
+        )
         self._losing = random.Random(f"{config.seed}/a2/lose")
+        self._peers: Peers | None = None
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -101,27 +130,46 @@ class Ingest:
             web.get("/v1/events", self._page, name="events"),
             web.get("/v1/events/count", self._count, name="count"),
             web.get("/v1/events/{event_id}", self._event, name="event"),
+            web.post(PATH, self._from_apps, name="internal"),
         ]
 
     async def checks(self) -> dict[str, Any]:
         return {"outbox_pending": await self._outbox.pending(), "database": "ok"}
 
-    async def connect(self, peers: Mapping[str, str]) -> None:
-        if "a8" in peers:
-            self._outbox.start(peers["a8"])
+    async def connect(self, peers: Peers) -> None:
+        self._peers = peers
+        self._outbox.start(peers)
 
     async def close(self) -> None:
         await self._outbox.close()
         await self._store.close()
 
+    async def clean_up(self, run_id: str | None) -> dict[str, int]:
+        """Here first, then what A8 has of it."""
+        deleted: dict[str, int] = await self._store.write(lambda database: _forget(database, run_id))
+        if self._peers is not None and COMMAND_CENTRE in self._peers.urls:
+            status, document = await self._peers.call(
+                COMMAND_CENTRE,
+                "POST",
+                CLEANUP_PATH,
+                json={"namespace": NAMESPACE, "run_id": run_id},
+                headers={INTERNAL_HEADER: self.config.internal_token},
+            )
+            if status != 200:
+                raise PeerFailed(COMMAND_CENTRE, f"{CLEANUP_PATH} answered {status}", status)
+            deleted["telemetry"] = document["deleted"]
+        return deleted
+
     async def _ingest(self, request: web.Request) -> web.Response:
-        event, wrong = parse_event(await json_body(request), request.headers.get(RUN_HEADER))
+        event, wrong = parse_event(
+            await json_body(request), request.headers.get(RUN_HEADER), request.headers.get(LINEAGE_HEADER)
+        )
         key = request.headers.get("Idempotency-Key")
-        if key is not None and not _NAME.fullmatch(key):
-            wrong.append(f"Idempotency-Key: must be {_NAME_RULE}")
+        if key is not None and not is_name(key):
+            wrong.append(f"Idempotency-Key: must be {NAME_RULE}")
         if event is None or wrong:
             raise Problem(422, "the event is not valid", wrong)
-        kept = self._losing.random() >= self.faults.lose_events
+        kept = self._kept()
         receipt: Receipt = await self._store.write(
             lambda database: _keep(database, event, key or event.event_id, kept)
         )
@@ -132,11 +180,33 @@ class Ingest:
             {
                 "accepted": True,
                 "event_id": event.event_id,
+                "lineage_id": event.lineage_id,
                 "sequence": receipt.sequence,
                 "duplicate": receipt.duplicate,
             },
             status=202,
         )
+
+    async def _from_apps(self, request: web.Request) -> web.Response:
+        """What other apps tell of themselves: the same events, in batches, under the ids they gave."""
+        found = [
+            parse_event(document, None, None)
+            for document in await internal_batch(request, self.config.internal_token)
+        ]
+        if wrong := [reason for _, reasons in found for reason in reasons]:
+            _log.error("an app emits what is no event: %s", wrong)
+            raise Problem(422, "an event is not valid", wrong)
+        events = [(event, self._kept()) for event, _ in found if event is not None]
+
+        def keep(database: sqlite3.Connection) -> list[Receipt]:
+            return [_keep(database, event, event.event_id, kept) for event, kept in events]
+
+        receipts: list[Receipt] = await self._store.write(keep)
+        self._outbox.wake()
+        return answer({"received": len(receipts), "new": sum(not r.duplicate for r in receipts)})
+
+    def _kept(self) -> bool:
+        return self._losing.random() >= self.faults.lose_events
 
     async def _count(self, request: web.Request) -> web.Response:
         where, arguments = _filter(request)
@@ -163,14 +233,27 @@ class Ingest:
         return answer({"events": [_document(row) for row in page], "next": following})
 
 
-def parse_event(document: Any, run_of_header: str | None) -> tuple[Event | None, list[str]]:
-    """The event of a JSON document, or None and everything wrong with it. The run is the one the
-    document names, else the header's."""
+def parse_event(
+    document: Any, run_of_header: str | None, lineage_of_header: str | None
+) -> tuple[Event | None, list[str]]:
+    """The event of a JSON document, or None and everything wrong with it. Run and lineage are those the
+    document names, else the headers'; an event without a lineage begins one, by its own id."""
     if not isinstance(document, dict):
         return None, ["the body must be a JSON object"]
     wrong = [f"{name}: is given by the server" for name in _GIVEN_HERE if name in document]
-    unnamed = [name for name in ("event_id", "kind") if not _is_name(document.get(name))]
-    wrong += [f"{name}: must be a string of {_NAME_RULE}" for name in unnamed]
+    run_id = document.get("run_id", run_of_header)
+    lineage_id = document.get("lineage_id", lineage_of_header)
+    optional = {
+        "run_id": run_id,
+        "lineage_id": lineage_id,
+        "app": document.get("app"),
+        "state": document.get("state"),
+    }
+    names = {"event_id": document.get("event_id"), "kind": document.get("kind")}
+    names |= {name: value for name, value in optional.items() if value is not None}
+    wrong += [
+        f"{name}: must be a string of {NAME_RULE}" for name, value in names.items() if not is_name(value)
+    ]
     if document.get("event_id") == "count":
         wrong.append("event_id: count is the name of a route")
     if document.get("namespace") != NAMESPACE:
@@ -178,20 +261,15 @@ def parse_event(document: Any, run_of_header: str | None) -> tuple[Event | None,
     at = document.get("at")
     if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < _MAX_INT:
         wrong.append("at: must be a time in whole ms since 1970")
-    run_id = document.get("run_id", run_of_header)
-    if run_id is not None and not _is_name(run_id):
-        wrong.append(f"run_id: must be a string of {_NAME_RULE}")
     if not isinstance(document.get("data", {}), dict):
         wrong.append("data: must be an object")
     if wrong:
         return None, wrong
     body = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(body).digest()
-    return Event(document["event_id"], document["kind"], document["at"], run_id, body, digest), []
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+    event_id = document["event_id"]
+    event = Event(event_id, document["kind"], document["at"], run_id, lineage_id or event_id, body, digest)
+    return event, []
 
 
 def _keep(database: sqlite3.Connection, event: Event, key: str, kept: bool) -> Receipt:
@@ -212,12 +290,14 @@ def _keep(database: sqlite3.Connection, event: Event, key: str, kept: bool) -> R
         return Receipt(database.execute("SELECT COALESCE(MAX(sequence), 0) + 1 FROM events").fetchone()[0])
     else:
         sequence = database.execute(
-            "INSERT INTO events (event_id, namespace, run_id, kind, at, received_at, digest, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO events"
+            " (event_id, namespace, run_id, lineage_id, kind, at, received_at, digest, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 event.event_id,
                 NAMESPACE,
                 event.run_id,
+                event.lineage_id,
                 event.kind,
                 event.at,
                 time.time_ns() // 1_000_000,
@@ -229,15 +309,33 @@ def _keep(database: sqlite3.Connection, event: Event, key: str, kept: bool) -> R
     return Receipt(sequence, duplicate=same is not None)
 
 
+def _forget(database: sqlite3.Connection, run_id: str | None) -> dict[str, int]:
+    which, arguments = ("1", ()) if run_id is None else ("run_id = ?", (run_id,))
+    keys = f"DELETE FROM keys WHERE sequence IN (SELECT sequence FROM events WHERE {which})"
+    counts = {"keys": database.execute(keys, arguments).rowcount}
+    return counts | {"events": database.execute(f"DELETE FROM events WHERE {which}", arguments).rowcount}
+
+
 def _filter(request: web.Request) -> tuple[str, tuple[Any, ...]]:
-    namespace = request.query.get("namespace", NAMESPACE)
-    run_id = request.query.get("run_id")
-    if run_id is None:
-        return "namespace = ?", (namespace,)
-    return "namespace = ? AND run_id = ?", (namespace, run_id)
+    where, arguments = "namespace = ?", [request.query.get("namespace", NAMESPACE)]
+    for name in ("run_id", "lineage_id"):
+        if name in request.query:
+            where += f" AND {name} = ?"
+            arguments.append(request.query[name])
+    return where, tuple(arguments)
+
+
+def _telemetry(row: tuple[Any, ...]) -> dict[str, Any]:
+    """What A8 is told of an event."""
+    *known, body = row
+    document = orjson.loads(body)
+    names = ("sequence", "event_id", "namespace", "run_id", "lineage_id", "kind", "at")
+    told = dict(zip(names, known, strict=True))
+    return told | {name: document.get(name) for name in ("app", "state", "data")}
 
 
 def _document(row: tuple[Any, ...]) -> dict[str, Any]:
-    sequence, run_id, received_at, body = row
+    sequence, run_id, lineage_id, received_at, body = row
     document: dict[str, Any] = orjson.loads(body)
-    return document | {"run_id": run_id, "sequence": sequence, "received_at": received_at}
+    given = {"run_id": run_id, "lineage_id": lineage_id, "sequence": sequence, "received_at": received_at}
+    return document | given

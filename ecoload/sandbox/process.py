@@ -2,9 +2,9 @@
 
 Rules
 -----
-- The pipe on stdin carries one JSON object a line: the configuration, then the addresses of all apps.
-  Its end, SIGTERM, or the parent's death ends the process.
-- The pipe on stdout carries one line: `{"port": N}` or `{"error": "..."}`.
+- The pipe on stdin carries two JSON objects, a line each: the configuration, then the addresses of all
+  apps. Its end, SIGTERM, or the parent's death ends the process.
+- The pipe on stdout carries a line for each: `{"port": N}`, then `{"ready": true}`; or `{"error": "..."}`.
 - One process per state folder: a lock says so, and dies with its holder.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import gc
+import importlib
 import json
 import logging
 import os
@@ -29,9 +30,19 @@ from typing import IO, Any
 import uvloop
 from aiohttp import web
 
-from ecoload.sandbox.a2 import Ingest
-from ecoload.sandbox.a8 import EventTile
-from ecoload.sandbox.service import App, Config, application
+from ecoload.sandbox.service import App, Config, ProblemHandler, Service
+
+APPS = {
+    "a1": "a1:IdentityProvider",
+    "a2": "a2:Ingest",
+    "a3": "a3:Agent",
+    "a4": "a4:Sage",
+    "a5": "a5:StudentPilot",
+    "a6": "a6:ProviderPortal",
+    "a7": "a7:PageMaker",
+    "a8": "a8:CommandCentre",
+}
+"""Where each app is; imported only by its own process."""
 
 BACKLOG = 4096
 KEEPALIVE_S = 3600.0  # an idle VU's connection is not the server's to close
@@ -64,7 +75,7 @@ async def _run(name: str) -> int:
     loop.add_signal_handler(signal.SIGTERM, end.set)
     try:
         with _locked(config.folder / "lock"):
-            await _serve(config, pipe, end, told["parent"])
+            await _serve(config, pipe, end, told["parent"], told["port"])
     except (OSError, sqlite3.Error) as error:
         _report({"error": str(error)})
         return 1
@@ -76,33 +87,58 @@ async def _run(name: str) -> int:
     return 0
 
 
-async def _serve(config: Config, pipe: asyncio.StreamReader, end: asyncio.Event, parent: int) -> None:
-    app: App = Ingest(config) if config.app == "a2" else EventTile(config)
-    runner = web.AppRunner(
-        application(app, config), access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=0.5
-    )
+async def _serve(
+    config: Config, pipe: asyncio.StreamReader, end: asyncio.Event, parent: int, port: int
+) -> None:
+    loop = asyncio.get_running_loop()
+    service = Service(_app(config), config)
+    runner = web.AppRunner(service.web, shutdown_timeout=0.5)
     try:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=BACKLOG)
-        await site.start()
+        manager = runner.server
+        assert manager is not None
+        listening = await loop.create_server(
+            lambda: ProblemHandler(
+                manager,
+                loop=loop,
+                keepalive_timeout=KEEPALIVE_S,
+                auto_decompress=False,  # a few bytes do not become many; what is compressed is no JSON
+            ),
+            "127.0.0.1",
+            port,
+            backlog=BACKLOG,
+            reuse_address=True,  # a restart comes back to its address at once
+        )
         gc.collect()
         gc.freeze()  # what is there for good is not walked again in the middle of a measurement
-        _report({"port": runner.addresses[0][1]})
+        _report({"port": listening.sockets[0].getsockname()[1]})
         watchers = (
-            asyncio.create_task(_follow(pipe, app, end)),
+            asyncio.create_task(_follow(pipe, service, end)),
             asyncio.create_task(_watch_parent(parent, end)),
         )
         await end.wait()
+        listening.close()
         for watcher in watchers:
             watcher.cancel()
     finally:
         await runner.cleanup()
-        await app.close()
+        await service.close()
 
 
-async def _follow(pipe: asyncio.StreamReader, app: App, end: asyncio.Event) -> None:
+def _app(config: Config) -> App:
+    module, _, name = APPS[config.app].partition(":")
+    app: App = getattr(importlib.import_module(f"ecoload.sandbox.{module}"), name)(config)
+    return app
+
+
+async def _follow(pipe: asyncio.StreamReader, service: Service, end: asyncio.Event) -> None:
     while line := await pipe.readline():
-        await app.connect(json.loads(line)["peers"])
+        try:
+            await service.connect(json.loads(line)["peers"])
+        except Exception as error:
+            _report({"error": str(error)})
+            raise
+        _report({"ready": True})
     end.set()
 
 
