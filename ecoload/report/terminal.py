@@ -72,7 +72,7 @@ def _result(result: Tree, width: int) -> Iterator[RenderableType]:
     if rows:
         yield _verdicts(rows)
     if result.get("routes"):
-        yield _routes(result, with_max=width >= ROOMY)
+        yield _routes(result, roomy=width >= ROOMY)
     yield labelled([(f.label, f.text, "yellow" if f.notable else "") for f in facts(result)])
 
 
@@ -116,13 +116,16 @@ def _verdicts(rows: list[Judged]) -> Table:
     return table
 
 
-def _routes(result: Tree, *, with_max: bool) -> Table:
+def _routes(result: Tree, *, roomy: bool) -> Table:
+    """Where there is little room, the verdict by route is left to the table of verdicts."""
     table = plain_table()
-    table.add_column("Route", overflow="fold", min_width=9)
-    percentiles = ("p50", "p95", "p99", "max") if with_max else ("p50", "p95", "p99")
+    longest = max((len(route["route"]) for route in result["routes"]), default=0)
+    table.add_column("Route", overflow="fold", min_width=min(max(9, longest), 20))
+    percentiles = ("p50", "p95", "p99", "max") if roomy else ("p50", "p95", "p99")
     for name in ("Requests", "Rate/s", "Errors", *map(str.capitalize, percentiles), "Service P95"):
         table.add_column(name, justify="right", no_wrap=name != "Service P95", min_width=min(len(name), 7))
-    table.add_column("Verdict", no_wrap=True)
+    if roomy:
+        table.add_column("Verdict", no_wrap=True)
     for route in result["routes"]:
         response, service = route.get("response_ms") or {}, route.get("service_ms") or {}
         failing = bool(route.get("errors"))
@@ -133,7 +136,7 @@ def _routes(result: Tree, *, with_max: bool) -> Table:
             Text(share(route.get("error_rate")).replace(" ", ""), "red" if failing else ""),
             *(ms(response.get(key)) for key in percentiles),
             ms(service.get("p95")),
-            _verdict(route_verdict(route)),
+            *([_verdict(route_verdict(route))] if roomy else []),
         )
     table.caption = Text("response time in ms, from when a request was due; of requests that were ok", "dim")
     table.caption_justify = "left"

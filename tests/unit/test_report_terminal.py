@@ -45,11 +45,11 @@ def test_no_line_is_wider_than_the_terminal(result: dict[str, Any], width: int) 
     assert max(map(len, shown(result, width).splitlines())) <= width
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_verdicts_and_figures_are_never_cut(width: int) -> None:
+@pytest.mark.parametrize(("width", "verdicts"), [(80, 4), (120, 5)], ids=["80", "120"])
+def test_verdicts_and_figures_are_never_cut(width: int, verdicts: int) -> None:
     text = shown(invalid(), width)
     assert "…" not in text
-    assert text.count("INCONCLUSIVE") == 5
+    assert text.count("INCONCLUSIVE") == verdicts, "the table of routes says it too where there is room"
     for figure in ("12,000", "21.4", "89.2", "131", "85.7"):
         assert figure in text
 
