@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import orjson
 
-from ecoload.measure.frames import OUTCOME_BITS, Frame, encode, sample_key
+from ecoload.measure.frames import OUTCOME_BITS, SAMPLE_COLUMNS, Frame, encode, sample_key, split_key
+from ecoload.measure.outcome import Outcome
 
 Row = tuple[int, int, int, int, int]
 EARLY_FLUSH_BYTES = 5 * 8 * 2048
@@ -70,11 +71,18 @@ class Sampler:
             self._sink(encode(Frame.LATENESS, 0, self.lateness.tobytes()))
             del self.lateness[:]
 
-    def discard(self) -> None:
-        """Forgets what was collected: requests of setup and teardown stay out of the figures."""
+    def discard(self) -> int:
+        """Forgets what was collected: requests of setup and teardown stay out of the figures. How many of
+        them were answered."""
+        answered = sum(
+            len(rows) // len(SAMPLE_COLUMNS)
+            for key, rows in self._samples.items()
+            if Outcome(split_key(key)[1]).is_answered
+        )
         for arrays in (self._samples, self._connections):
             for rows in arrays.values():
                 del rows[:]
+        return answered
 
     def note(self, kind: Frame, content: dict[str, object]) -> None:
         """Sends a JSON frame."""

@@ -27,8 +27,9 @@ Key = tuple[int, Outcome]
 class Tick:
     """A generator's counters. `at_ns` and `cpu_ns` are ns of the monotonic clock and of the process's
     CPU; `vus` alive, `vus_active` in an iteration, `vus_max` most so far; `queued` starts waiting for a
-    VU now; `late_starts` begun more than 5 ms late though a VU was free; `lag_max_ns` the longest
-    lateness of a callback since the tick before; all else counts since the start."""
+    VU now; `beside` answered requests of setup and teardown; `late_starts` begun more than 5 ms late
+    though a VU was free; `lag_max_ns` the longest lateness of a callback since the tick before; all else
+    counts since the start."""
 
     at_ns: int
     vus: int = 0
@@ -45,6 +46,7 @@ class Tick:
     lag_max_ns: int = 0
     open_connections: int = 0
     connections_opened: int = 0
+    beside: int = 0
 
     @classmethod
     def from_json(cls, text: bytes) -> Tick:

@@ -123,6 +123,14 @@ def test_the_targets_own_count_must_fit() -> None:
     assert judged(figures, server_count=None)[0] is VALID
 
 
+def test_the_targets_own_count_has_what_setup_and_teardown_asked() -> None:
+    recorder = Recorder(["a"])
+    recorder.add_samples(0, Outcome.OK, rows([0] * 10, [1] * 10))
+    recorder.close_second(dataclasses.replace(tick(1), beside=2))
+    verdicts = {seen: judged(recorder.figures(), server_count=seen)[0] for seen in (10, 11, 12, 13)}
+    assert verdicts == {10: INVALID, 11: INVALID, 12: VALID, 13: INVALID}
+
+
 def test_a_lost_generator_is_invalid_and_a_rebuilt_run_suspect_at_best() -> None:
     status, reason = judged(figures_of([1]), lost_worker="killed by signal 9")
     assert status is INVALID
