@@ -70,6 +70,12 @@ class ApprovalNeeded(EcoloadError):
         super().__init__(message)
 
 
+class TokenFailed(EcoloadError):
+    """The app that tokens come from gave none, so nothing of the load can be asked."""
+
+    exit_code = 6
+
+
 class LimitTooLow(EcoloadError):
     """The machine cannot carry the plan (file descriptors, ports); said before anything is sent."""
 

@@ -102,10 +102,12 @@ class Body:
     file_sha256: tuple[tuple[str, str], ...] = ()
 
 
+OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "exists", "contains", "matches", "length", "each")
+
+
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """One expectation of a value: `operator` is one of
-    `eq ne lt le gt ge exists contains matches length`."""
+    """One expectation of a value: `operator` is one of `OPERATORS`."""
 
     operator: str
     operand: Value
@@ -125,11 +127,12 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Capture:
     """Takes a value from an answer: `source` is `json` (path), `header` (name), `regex` (group 1, or
-    the whole match) over the body, or `status`."""
+    the whole match) over the body, or `status`. `regex` takes its match out of a header's value."""
 
     name: str
     source: Literal["json", "header", "regex", "status"]
     argument: str = ""
+    regex: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,8 @@ class Choose:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What one iteration does. `lets` are evaluated once an iteration, in order. A Python scenario
-    has `module` (path relative to the workspace) and its hash instead of steps."""
+    has `module` (path relative to the workspace) and its hash instead of steps. `k6` names the script
+    that it is exported as; `{profile}` in it stands for the profile."""
 
     name: str
     lets: tuple[tuple[str, Value], ...] = ()
@@ -185,6 +189,7 @@ class Scenario:
     feeder: str | None = None
     module: str | None = None
     module_sha256: str | None = None
+    k6: str | None = field(default=None, metadata={"hash": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,15 +354,18 @@ class ServiceLevel:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A declared route: what may be sent, and what it must reach."""
+    """A declared route: what may be sent, and what it must reach. `effect` is `fault` where it makes
+    the app misbehave on purpose. `bearer`: its requests carry the token of `Plan.auth`, those with an
+    Authorization header of their own excepted."""
 
     app: str
     name: str
     method: str
     path: str
-    effect: Literal["none", "write"]
+    effect: Literal["none", "write", "fault"]
     namespace: NamespaceAt | None = None
     slo: ServiceLevel = ServiceLevel()
+    bearer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +398,18 @@ class Persistence:
 
     route: int
     count: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """Where the planned app's tokens come from: a POST of OAuth 2.0 client credentials (RFC 6749, 4.4)
+    to `path` of an origin. `secret` is a name of `Plan.secrets`."""
+
+    origin: int
+    path: str
+    client_id: str
+    secret: str
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +448,7 @@ class Plan:
     """The declared environment variables that `${env.X}` reads."""
     secrets: tuple[tuple[str, str], ...] = ()
     """`(name, reference)`: `env:NAME` or `file:PATH`; never a value."""
+    auth: ClientCredentials | None = None
     thresholds: tuple[Condition, ...] = ()
     """Must hold over the whole run."""
     fail_when: tuple[Condition, ...] = ()
@@ -453,10 +474,13 @@ class Plan:
 def canonical_bytes(plan: Plan) -> bytes:
     """The plan as canonical JSON (sorted keys, no spaces): the same plan gives the same bytes.
 
-    The embedded sandbox's addresses and ports, which change with every start, stand as `sandbox`.
+    What does not decide what is sent is left out. The embedded sandbox's addresses and ports, which
+    change with every start, stand as `sandbox`.
     """
     tree = to_tree(plan)
     tree.pop("spec_hash")
+    for scenario in tree["scenarios"]:
+        scenario.pop("k6")
     for origin in tree["origins"]:
         if origin["embedded"]:
             origin.update(host="sandbox", port=0, addresses=[])

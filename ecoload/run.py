@@ -2,7 +2,8 @@
 
 Rules
 -----
-- Nothing is sent before every guard has agreed and the run's folder can be written.
+- Nothing is sent before every guard has agreed and the run's folder can be written; nothing of the load
+  before there is a token, where the plan wants one.
 - What a generator says is written down every second; what follows from it is worked out at the end.
 - The first Ctrl-C ends the load gracefully and everything is still judged and written; the second
   ends it at once.
@@ -29,6 +30,7 @@ import orjson
 from ecoload.engine.fleet import Generator
 from ecoload.engine.probe import ProbeFailed, ask
 from ecoload.engine.schedule import OpenSchedule, schedule_of
+from ecoload.engine.tokens import Tokens, tokens_of
 from ecoload.engine.worker import Job
 from ecoload.errors import ApprovalNeeded, OutputFailed, UsageError, WorkerFailed
 from ecoload.guard.approval import reasons_for_approval
@@ -71,7 +73,7 @@ class Request:
     plan: Plan
     workspace: Path
     out: Path
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     approved_by: str = ""
 
 
@@ -112,17 +114,18 @@ def run_once(request: Request, view: View) -> Finished:
     folder = _folder(request.out, run_id, plan)
     with ExitStack() as stack:
         stack.enter_context(locked(plan, str(folder)))
-        version, notes = _target_version(plan, run_id)
+        tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))
+        version, notes = _target_version(plan, run_id, tokens)
         if request.approved_by:
             notes.append(f"approved, unsigned, by {request.approved_by} for the embedded sandbox")
-        job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets))
+        job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets), tokens.current)
         view.begin(plan, run_id, folder)
         stack.callback(view.end)
         course = _Course(plan, folder, view)
         with Generator(job) as generator, _interrupts(generator) as presses:
-            course.follow(generator, presses)
+            course.follow(generator, presses, tokens)
         notes += course.notes
-        persisted, problem = _persisted(plan, run_id)
+        persisted, problem = _persisted(plan, run_id, tokens)
         facts = RunFacts(
             run_id=run_id,
             started_at=course.started_at or started.isoformat(timespec="milliseconds"),
@@ -133,11 +136,11 @@ def run_once(request: Request, view: View) -> Finished:
             target_version=version,
             persisted=persisted,
             persistence_problem=problem,
-            server_count=_server_count(plan, run_id, notes),
+            server_count=_server_count(plan, run_id, tokens, notes),
             lost_worker=course.lost,
             fired=course.watch.fired,
             machine=machine(),
-            notes=tuple(notes),
+            notes=tuple(filter(None, [*notes, tokens.note])),
         )
     figures = course.recorder.figures()
     answered = any(figures.whole(outcome) for outcome in ANSWERED)
@@ -206,11 +209,13 @@ class _Course:
         self._log: LogWriter | None = None
         self._series: SeriesWriter | None = None
 
-    def follow(self, generator: Generator, presses: list[int]) -> None:
-        """Reads the generator's frames until the last one."""
+    def follow(self, generator: Generator, presses: list[int], tokens: Tokens) -> None:
+        """Reads the generator's frames until the last one, and hands it fresh tokens."""
         for frame in generator.frames(LOOK_S):
             if len(presses) > 1:
                 break
+            if (token := tokens.fresh()) is not None:
+                generator.set_token(token)
             if frame is not None:
                 self._take(generator, *frame)
         if presses:
@@ -337,33 +342,33 @@ def _schedules(plan: Plan) -> Iterator[object]:
         yield schedule_of(plan, index)
 
 
-def _target_version(plan: Plan, run_id: str) -> tuple[str, list[str]]:
+def _target_version(plan: Plan, run_id: str, tokens: Tokens) -> tuple[str, list[str]]:
     if plan.version_from is None:
         return "", []
     try:
-        return str(ask(plan, plan.version_from, run_id)), []
+        return str(ask(plan, plan.version_from, run_id, tokens.current)), []
     except ProbeFailed as error:
         return "", [f"the target's version is not known: {error}"]
 
 
-def _persisted(plan: Plan, run_id: str) -> tuple[int | None, str]:
+def _persisted(plan: Plan, run_id: str, tokens: Tokens) -> tuple[int | None, str]:
     if plan.persistence is None:
         return None, ""
-    return _count(plan, plan.persistence.count, run_id)
+    return _count(plan, plan.persistence.count, run_id, tokens)
 
 
-def _server_count(plan: Plan, run_id: str, notes: list[str]) -> int | None:
+def _server_count(plan: Plan, run_id: str, tokens: Tokens, notes: list[str]) -> int | None:
     if plan.request_count is None:
         return None
-    count, problem = _count(plan, plan.request_count, run_id)
+    count, problem = _count(plan, plan.request_count, run_id, tokens)
     if problem:
         notes.append(f"the target's own request count is not known: {problem}")
     return count
 
 
-def _count(plan: Plan, probe: Probe, run_id: str) -> tuple[int | None, str]:
+def _count(plan: Plan, probe: Probe, run_id: str, tokens: Tokens) -> tuple[int | None, str]:
     try:
-        value = ask(plan, probe, run_id)
+        value = ask(plan, probe, run_id, tokens.current)
     except ProbeFailed as error:
         return None, str(error)
     if isinstance(value, bool) or not isinstance(value, int):

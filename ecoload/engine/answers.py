@@ -60,6 +60,7 @@ class NoAnswer:
 Judge = Callable[[Answer, Values], int]
 Operator = Callable[[Any, Any], bool]
 _MISSING = object()
+_PLAIN_PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])*")
 _MOST_MEMBERS = 100
 """A gzip file may be several, one behind the other; each takes a copy of what is left."""
 
@@ -107,7 +108,10 @@ def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_b
     on_headers = [
         (name.lower().encode(), _expectation(expect, scope, _OF_HEADERS)) for name, expect in check.headers
     ]
-    on_json = [(_json_path(path), _expectation(expect, scope)) for path, expect in check.json]
+    on_json = [
+        (_json_paths(path) if expect.operator == "each" else _json_path(path), _expectation(expect, scope))
+        for path, expect in check.json
+    ]
     on_body = [_expectation(expect, scope) for expect in check.body]
     takers = [(_taker(capture), scope.slot(capture.name)) for capture in captures]
     needs_json = bool(on_json) or any(c.source == "json" for c in captures)
@@ -205,6 +209,11 @@ def _length(found: Any, wanted: Any) -> bool:
     return isinstance(found, str | list | dict) and len(found) == wanted
 
 
+def _each(found: Any, wanted: Any) -> bool:
+    """All of them, and at least one: an empty list proves nothing."""
+    return bool(found) and all(_equal(value, wanted) for value in found)
+
+
 def _read(compare: Operator) -> Operator:
     """Headers are text: compared with a number, they are read as one."""
 
@@ -230,13 +239,14 @@ _OPERATORS: dict[str, Operator] = {
     "contains": _contains,
     "matches": lambda found, wanted: re.search(wanted, as_text(found)) is not None,
     "length": _length,
+    "each": _each,
 }
 _OF_HEADERS = _OPERATORS | {name: _read(_OPERATORS[name]) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 
 
 def _json_path(path: str) -> Callable[[Any], Any]:
     """A finder; a plain `$.a.b[0]` is direct access, anything else the library's."""
-    if not re.fullmatch(r"\$(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])*", path):
+    if not _PLAIN_PATH.fullmatch(path):
         from jsonpath_rfc9535 import compile as compile_path
 
         query = compile_path(path)
@@ -263,6 +273,23 @@ def _json_path(path: str) -> Callable[[Any], Any]:
     return walk
 
 
+def _json_paths(path: str) -> Callable[[Any], Any]:
+    """A finder of all values at a JSON path; `$.a.b[*].c` is direct access, anything else the library's."""
+    before, star, after = path.partition("[*]")
+    if star and _PLAIN_PATH.fullmatch(before) and _PLAIN_PATH.fullmatch(f"${after}"):
+        rows, member = _json_path(before), _json_path(f"${after}")
+
+        def members(document: Any) -> Any:
+            found = rows(document)
+            return [member(row) for row in found] if isinstance(found, list) else []
+
+        return members
+    from jsonpath_rfc9535 import compile as compile_path
+
+    query = compile_path(path)
+    return lambda document: query.find(document).values()
+
+
 def _taker(capture: Capture) -> Callable[[Answer, bytes, Any], Any]:
     if capture.source == "json":
         find = _json_path(capture.argument)
@@ -270,18 +297,26 @@ def _taker(capture: Capture) -> Callable[[Answer, bytes, Any], Any]:
     if capture.source == "header":
         name = capture.argument.lower().encode()
 
+        inside = _matcher(capture.regex) if capture.regex is not None else lambda text: text
+
         def take_header(answer: Answer, body: bytes, document: Any) -> Any:
             value = header(answer.headers, name)
-            return _MISSING if value is None else value.decode("latin-1")
+            return _MISSING if value is None else inside(value.decode("latin-1"))
 
         return take_header
     if capture.source == "status":
         return lambda answer, body, document: answer.status
-    search = re.compile(capture.argument).search
+    find = _matcher(capture.argument)
+    return lambda answer, body, document: find(body.decode("utf-8", "replace"))
 
-    def take_match(answer: Answer, body: bytes, document: Any) -> Any:
-        match = search(body.decode("utf-8", "replace"))
+
+def _matcher(pattern: str) -> Callable[[str], Any]:
+    """Group 1 of the first match, or the whole match where the pattern has no group."""
+    search = re.compile(pattern).search
+
+    def find(text: str) -> Any:
+        match = search(text)
         taken = match and match.group(1 if match.re.groups else 0)
         return _MISSING if taken is None else taken
 
-    return take_match
+    return find

@@ -23,11 +23,24 @@ from ecoload.engine.values import Scope
 from ecoload.errors import UsageError
 from ecoload.guard.paths import placeholders
 from ecoload.guard.rules import check_plan
-from ecoload.plan import Array, Body, BodyKind, Check, Expect, Object, Plan, Ref, Scenario, Step, Text, Value
+from ecoload.plan import (
+    OPERATORS,
+    Array,
+    Body,
+    BodyKind,
+    Check,
+    Expect,
+    Object,
+    Plan,
+    Ref,
+    Scenario,
+    Step,
+    Text,
+    Value,
+)
 
 NOTHING: Any = object()
 """No body; None is one, the JSON `null`."""
-OPERATORS = frozenset("eq ne lt le gt ge exists contains matches length".split())
 MOST_SHAPES = 1_000
 """Compiled steps that are kept; a scenario whose shapes do not repeat starts over."""
 
@@ -169,7 +182,7 @@ class _Building:
     def expects(self, wanted: Any) -> list[Expect]:
         """A bare value means equal, a mapping of operators each of them."""
         operators = wanted if isinstance(wanted, Mapping) else {"eq": wanted}
-        unknown = sorted(set(operators) - OPERATORS)
+        unknown = sorted(set(operators) - set(OPERATORS))
         if unknown or not operators:
             raise UsageError(
                 f"a check compares with a value or takes {', '.join(sorted(OPERATORS))}, not {unknown}"

@@ -4,7 +4,8 @@ Rules
 -----
 - A generator is a child process with three lines to it: the job in, frames out, control both ways.
 - It ends when we do: the control socket closes with this process, however it ends.
-- Secrets go through the job's pipe, never through an argument or the environment.
+- Secrets go through the job's pipe, tokens through it and the control socket, neither through an argument
+  or the environment.
 - Where both share a core, the one that measures gives way: it has a second's time for what the load
   must do within microseconds. (SCHED_BATCH: it does not preempt when it wakes; needs no privilege.)
 - A generator that dies without an END frame is `lost`; what it had sent until then is kept.
@@ -100,6 +101,10 @@ class Generator:
     def set_vus(self, vus: int, load: int = 0) -> None:
         """Holds a closed load at `vus`, whatever its schedule says."""
         self._say({"do": "vus", "vus": vus, "load": load})
+
+    def set_token(self, token: str) -> None:
+        """Has the requests from now on carry this token."""
+        self._say({"do": "token", "token": token})
 
     def _say(self, message: dict[str, object]) -> None:
         with contextlib.suppress(OSError):

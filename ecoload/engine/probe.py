@@ -4,6 +4,7 @@ Rules
 -----
 - A probe is a GET of the plan, to the addresses that the guard has pinned, and is never a sample; it
   says so in a header (`X-Ecoload-Probe`), so that a target can leave it out of its own counts.
+- It carries the run's token where the plan has one. An answer that holds the token is not read.
 - An answer that is not what was declared is a `ProbeFailed` with the reason; nothing is guessed.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -28,37 +30,62 @@ class ProbeFailed(Exception):
     """The question was not answered as declared; the message says why."""
 
 
-def ask(plan: Plan, probe: Probe, run_id: str) -> Any:
+def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
     """The value at the probe's JSON path. Raises ProbeFailed."""
     origin = plan.origins[probe.origin]
     target = origin.base_path + _target(plan, probe, run_id)
+    said = f"{origin.app}: GET {target}"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    status, body = exchange(plan, origin, run_id, "GET", target, headers)
+    if status != 200:
+        raise ProbeFailed(f"{said} answered {status}")
+    if token and token.encode() in body:
+        raise ProbeFailed(f"{said} answered with the token that it was sent")
+    try:
+        found = find_json(probe.json)(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise ProbeFailed(f"{said} did not answer JSON: {error}") from error
+    if found is None:
+        raise ProbeFailed(f"{said} has nothing at {probe.json}")
+    return found
+
+
+def exchange(
+    plan: Plan,
+    origin: Origin,
+    run_id: str,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+) -> tuple[int, bytes]:
+    """Status and body of a request beside the load. Raises ProbeFailed where there is no answer."""
     if not origin.addresses:
         raise ProbeFailed(f"{origin.app}: the name {origin.host} has no address")
     connection = _Pinned(origin)
+    own = {
+        "Host": origin.authority,
+        "User-Agent": f"ecoload/{plan.tool_version}",
+        "X-Ecoload-Run": run_id,
+        "X-Ecoload-Probe": "1",
+    }
+    if body is not None:
+        own["Content-Length"] = str(len(body))
     try:
-        connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
-        for name, value in (
-            ("Host", origin.authority),
-            ("User-Agent", f"ecoload/{plan.tool_version}"),
-            ("X-Ecoload-Run", run_id),
-            ("X-Ecoload-Probe", "1"),
-        ):
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for name, value in {**own, **headers}.items():
             connection.putheader(name, value)
-        connection.endheaders()
+        connection.endheaders(body)
         response = connection.getresponse()
-        body = response.read(MOST_BYTES)
-        if response.status != 200:
-            raise ProbeFailed(f"{origin.app}: GET {target} answered {response.status}")
-        found = find_json(probe.json)(orjson.loads(body))
-    except (OSError, http.client.HTTPException) as error:
-        raise ProbeFailed(f"{origin.app}: GET {target} failed: {error}") from error
-    except orjson.JSONDecodeError as error:
-        raise ProbeFailed(f"{origin.app}: GET {target} did not answer JSON: {error}") from error
+        return response.status, response.read(MOST_BYTES)
+    except OSError as error:
+        raise ProbeFailed(f"{origin.app}: {method} {target} failed: {error}") from error
+    except http.client.HTTPException as error:
+        # Its text may be the answer's, and that may hold what was sent.
+        kind = type(error).__name__
+        raise ProbeFailed(f"{origin.app}: {method} {target} was not answered in HTTP ({kind})") from None
     finally:
         connection.close()
-    if found is None:
-        raise ProbeFailed(f"{origin.app}: GET {target} has nothing at {probe.json}")
-    return found
 
 
 class _Pinned(http.client.HTTPConnection):

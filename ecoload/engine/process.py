@@ -3,7 +3,7 @@
 Rules
 -----
 - It reads a job from its standard input, writes frames to its standard output, and obeys lines of
-  JSON on a control socket: `stop`, `abort`, `vus`.
+  JSON on a control socket: `stop`, `abort`, `vus`, `token`.
 - When the control socket or the pipe closes, the one that asked for the load is gone, and the load
   ends at once.
 - It waits for nobody: what the pipe does not take at once is offered again.
@@ -99,6 +99,8 @@ def _listen(loop: asyncio.AbstractEventLoop, control: socket.socket, worker: Wor
                 worker.stop(message["reason"])
             elif message["do"] == "abort":
                 worker.abort(message["reason"])
+            elif message["do"] == "token":
+                worker.set_token(message["token"])
             else:
                 worker.set_vus(message["vus"], message.get("load", 0))
 

@@ -23,7 +23,7 @@ from urllib.parse import urljoin, urlsplit
 from ecoload.engine.answers import Answer, Judge, NoAnswer, compile_judge, header, needs_body
 from ecoload.engine.clock import Clock
 from ecoload.engine.cookies import CookieJar
-from ecoload.engine.request import Render, Tracer, compile_request
+from ecoload.engine.request import Bearer, Render, Tracer, compile_request
 from ecoload.engine.sampler import Row, Sampler
 from ecoload.engine.values import ITERATION, RECORD, Getter, Scope, Unsafe, Values, mix
 from ecoload.engine.values import VU as VU_SLOT
@@ -177,8 +177,10 @@ def compile_scenario(
     workspace: Path,
     tracer: Tracer,
     common: dict[str, str],
+    bearer: Bearer,
 ) -> Program:
-    """Compiles a YAML scenario. `records` are the feeder's; `common` the headers of every request."""
+    """Compiles a YAML scenario. `records` are the feeder's; `common` the headers of every request, `bearer`
+    the token of those that want one."""
     places = iter(range(1, 1 << 30))
 
     def compile_steps(steps: Sequence[Step | Choose]) -> Steps:
@@ -193,7 +195,7 @@ def compile_scenario(
         return CompiledChoose(tuple(weights), branches, next(places))
 
     def compile_one(step: Step) -> CompiledStep:
-        render = compile_request(plan, step, scope, workspace, tracer, common)
+        render = compile_request(plan, step, scope, workspace, tracer, common, bearer)
         return compile_step(plan, step, scope, sampler, render, next(places))
 
     setup = compile_steps(scenario.setup)

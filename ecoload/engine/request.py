@@ -7,6 +7,7 @@ Rules
 - The authority is a constant of the plan: no template can reach it. Values are escaped for the
   place they stand in, and a value that cannot be made safe raises `Unsafe`.
 - A write's namespace is checked after substitution, unless it is constant and was checked before.
+- The token of a request is the one that holds when it is rendered.
 """
 
 from __future__ import annotations
@@ -43,12 +44,28 @@ class Tracer:
         self.next = count(1).__next__
 
 
+class Bearer:
+    """The token that requests carry: one cell a generator, written when a new token comes."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, token: str) -> None:
+        self.value = token.encode("ascii")
+
+
 def compile_request(
-    plan: Plan, step: Step, scope: Scope, workspace: Path, tracer: Tracer, common: Mapping[str, str]
+    plan: Plan,
+    step: Step,
+    scope: Scope,
+    workspace: Path,
+    tracer: Tracer,
+    common: Mapping[str, str],
+    bearer: Bearer,
 ) -> Render:
     """The function that renders a step's request from a VU's values.
 
-    `common` are the headers every request of the run carries. Raises `Unsafe` at render time.
+    `common` are the headers every request of the run carries, `bearer` holds the token of those whose
+    routes want one. Raises `Unsafe` at render time.
     """
     origin = plan.origins[step.origin]
     head: Pieces = [f"{step.method} {origin.base_path}".encode()]
@@ -60,6 +77,8 @@ def compile_request(
     for name, constant in common.items():
         if name.lower() not in written:
             head.append(f"{name}: {constant}\r\n".encode())
+    if plan.routes[step.route].bearer and "authorization" not in written:
+        head += [b"Authorization: Bearer ", lambda values: bearer.value, b"\r\n"]
     for name, value in step.headers:
         head += [f"{name}: ".encode(), *_holes(value, scope, for_header), b"\r\n"]
 

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from ecoload.engine.answers import Answer, Judge, decode_body
 from ecoload.engine.calls import Ask, Calls
 from ecoload.engine.program import VU, CompiledStep, Driver, Host, Program, Steps, compile_step, perform
-from ecoload.engine.request import Tracer, compile_request
+from ecoload.engine.request import Bearer, Tracer, compile_request
 from ecoload.engine.sampler import Sampler
 from ecoload.engine.scenario_api import Response, ScenarioVU
 from ecoload.engine.values import Scope, Values
@@ -251,6 +251,7 @@ def load_program(
     workspace: Path,
     tracer: Tracer,
     common: dict[str, str],
+    bearer: Bearer,
 ) -> TaskProgram:
     """Loads a Python scenario. Raises UsageError where its module is not what was planned, cannot be
     imported or has no `async def iteration(vu)`."""
@@ -259,7 +260,7 @@ def load_program(
     places = iter(range(1, 1 << 62))
 
     def compiled(step: Step) -> CompiledStep:
-        render = compile_request(plan, step, scope, workspace, tracer, common)
+        render = compile_request(plan, step, scope, workspace, tracer, common, bearer)
         made = compile_step(plan, step, scope, sampler, render, next(places))
         made.want_body = True
         made.judge = _decoding(made.judge, plan.http.max_body_bytes)

@@ -16,13 +16,13 @@ import resource
 import traceback
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ecoload.engine.executor import ClosedExecutor, Executor, IterationExecutor, OpenExecutor
 from ecoload.engine.program import VU, Program, Transport, compile_scenario
-from ecoload.engine.request import Tracer
+from ecoload.engine.request import Bearer, Tracer
 from ecoload.engine.sampler import Sampler
 from ecoload.engine.schedule import ClosedSchedule, IterationSchedule, schedule_of
 from ecoload.engine.task_driver import TaskProgram, TaskVU, load_program
@@ -43,16 +43,19 @@ LOG_CHARACTERS = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a generator is given. Secrets travel here, by pipe, and nowhere else."""
+    """What a generator is given. Secrets travel here, by pipe, and nowhere else; `token` is the first
+    one of the plan's `auth`."""
 
     plan: Plan
     run_id: str
     workspace: Path
-    secrets: dict[str, str]
+    secrets: dict[str, str] = field(repr=False)
+    token: str = field(default="", repr=False)
 
 
 class Worker:
-    """Runs a plan's loads on an event loop; the `Control` seam is `stop`, `abort` and `set_vus`.
+    """Runs a plan's loads on an event loop; the `Control` seam is `stop`, `abort`, `set_vus` and
+    `set_token`.
 
     `transport_for(worker)` makes the transport, so that tests can script it; `clock` may be manual.
     """
@@ -74,6 +77,7 @@ class Worker:
         self.status, self.reason = "finished", ""
         self._when_done = when_done
         self._numbers = 0
+        self._bearer = Bearer(job.token)
         self.transport: Any = transport_for(self)
         self._programs = self._compile()
         self._vus_max = 0
@@ -81,7 +85,7 @@ class Worker:
         self._ended = self._load_over = False
         self._stopped_at_ns = 0
         self._executors: list[Executor] = []
-        self._setup_left = 0
+        self._beside = 0
         self._t0 = 0
 
     # --- the run --------------------------------------------------------------------------------
@@ -119,6 +123,10 @@ class Worker:
         for executor in self._executors[load : load + 1]:  # none of them during setup
             if isinstance(executor, ClosedExecutor):
                 executor.set_vus(vus)
+
+    def set_token(self, token: str) -> None:
+        """What is rendered from now on carries this token."""
+        self._bearer.value = token.encode("ascii")
 
     def _end(self, status: str, reason: str, grace_ns: int | None) -> None:
         if self._ended:
@@ -195,7 +203,9 @@ class Worker:
                 records = read_feeder(job.workspace, feeder)
             ready = compile_scenario if scenario.module is None else load_program
             programs.append(
-                ready(plan, scenario, scope, self.sampler, records, job.workspace, tracer, common)
+                ready(
+                    plan, scenario, scope, self.sampler, records, job.workspace, tracer, common, self._bearer
+                )
             )
         return programs
 
@@ -219,7 +229,7 @@ class Worker:
                 except StopIteration as end:
                     self.transport.release(vu)
                     program.initial = list(vu.values)
-                    self.sampler.discard()
+                    self._beside += self.sampler.discard()
                     if not end.value:
                         self.status, self.reason = "failed", f"the {part} of a scenario did not succeed"
                     if self.status == "failed" and part == "setup":
@@ -274,7 +284,7 @@ class Worker:
 
     def _tick(self) -> None:
         if self._load_over:
-            self.sampler.discard()
+            self._beside += self.sampler.discard()
         else:
             self.sampler.flush()
         executors = self._executors
@@ -297,6 +307,7 @@ class Worker:
                 "lag_max_ns": self._lag_ns,
                 "open_connections": self.transport.open_connections,
                 "connections_opened": self.transport.opened,
+                "beside": self._beside,
             },
         )
         self._lag_ns = 0

@@ -3,13 +3,14 @@
 Rules
 -----
 - Every reason is told, not only the first.
+- The app that tokens come from is talked to as well: a production one needs an approval.
 - An upper bound that cannot be given counts as exceeded.
 """
 
 from __future__ import annotations
 
 from ecoload.guard.peaks import peak_request_rate, peak_vus
-from ecoload.guard.reach import used_origins
+from ecoload.guard.reach import used_origins, used_routes
 from ecoload.plan import Plan
 
 
@@ -19,7 +20,12 @@ def reasons_for_approval(plan: Plan) -> tuple[str, ...]:
     vus = peak_vus(plan)
     if vus > plan.approval_over_vus:
         reasons.append(f"it can reach {vus} VUs, and more than {plan.approval_over_vus} need an approval")
-    for index in sorted(used_origins(plan)):
+    for index in sorted(used_routes(plan)):
+        route = plan.routes[index]
+        if route.effect == "fault":
+            reasons.append(f"it can send {route.app}.{route.name}, which injects a fault")
+    tokens = {plan.auth.origin} if plan.auth is not None else set()
+    for index in sorted(used_origins(plan) | tokens):
         origin = plan.origins[index]
         if origin.max_rps is not None:
             rate = peak_request_rate(plan, index)

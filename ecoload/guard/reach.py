@@ -29,12 +29,22 @@ def used_origins(plan: Plan) -> frozenset[int]:
     used = {p.origin for p in (plan.request_count, plan.version_from) if p is not None}
     if plan.persistence is not None:
         used.add(plan.persistence.count.origin)
-    for load in plan.loads:
-        scenario = plan.scenarios[load.scenario]
-        if scenario.module is not None:
-            return frozenset(range(len(plan.origins)))
-        used.update(step.origin for step in steps(scenario.setup + scenario.steps + scenario.teardown))
-    return frozenset(used)
+    sent = _sent(plan)
+    return frozenset(range(len(plan.origins)) if sent is None else used | {step.origin for step in sent})
+
+
+def used_routes(plan: Plan) -> frozenset[int]:
+    """Indices of the routes that the loads, their setup and teardown send."""
+    sent = _sent(plan)
+    return frozenset(range(len(plan.routes)) if sent is None else {step.route for step in sent})
+
+
+def _sent(plan: Plan) -> list[Step] | None:
+    """Every step of the loads; None where a Python scenario may send any."""
+    scenarios = [plan.scenarios[load.scenario] for load in plan.loads]
+    if any(scenario.module is not None for scenario in scenarios):
+        return None
+    return [step for s in scenarios for step in steps(s.setup + s.steps + s.teardown)]
 
 
 def requests_per_iteration(scenario: Scenario, origin: int) -> int | None:

@@ -7,7 +7,10 @@ Rules
   the declared path has a `{name}`; they are encoded to stay in their segment (`guard/text.py`).
 - A route with `effect: write` goes only to an app that allows writes, with the app's namespace at the
   declared place, once. A namespace that is only known at run time is checked by the engine there.
-- A redirect is followed only to a listed origin, and to nothing a step could not have been sent to.
+- A route with `effect: fault` goes to any app but a production one; a human approves it (`approval`).
+- What is asked beside the load (probes, tokens) never goes to a route that has an effect.
+- A redirect is followed only to a listed origin, and to nothing a step could not have been sent to; never
+  to a fault.
 - A GET or HEAD that no route declares is allowed on an app that allows writes, and nowhere else.
 """
 
@@ -47,7 +50,7 @@ def check_plan(plan: Plan) -> None:
                 section = "step" if part == "steps" else f"{part} step"
                 where = f"scenario {scenario.name}, {section} {number}"
                 refusals += [f"{where}: {reason}" for reason in _step_refusals(plan, step)]
-    refusals += _probe_refusals(plan)
+    refusals += _beside_refusals(plan)
     if refusals:
         raise GuardRefused("\n".join(dict.fromkeys(refusals)))
 
@@ -126,7 +129,11 @@ class RedirectRules:
             return origin.writes is not None and method in ("GET", "HEAD")
         return all(
             declared.effect == "none"
-            or (index == from_origin and self._in_namespace(index, declared, match, parts.query, route))
+            or (
+                declared.effect == "write"
+                and index == from_origin
+                and self._in_namespace(index, declared, match, parts.query, route)
+            )
             for declared, match in fitting
         )
 
@@ -164,6 +171,8 @@ def _step_refusals(plan: Plan, step: Step) -> Iterator[str]:
     yield from _header_refusals(step)
     if route.effect == "write":
         yield from _write_refusals(plan, step, route, name)
+    elif route.effect == "fault" and origin.environment == "production":
+        yield f"route {name} injects a fault, and {origin.app} is production"
 
 
 def _path_refusals(step: Step, route: Route, name: str) -> Iterator[str]:
@@ -208,16 +217,32 @@ def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator
         yield f"route {name} would write to {value!r}, and {origin.app} allows {origin.writes!r} only"
 
 
-def _probe_refusals(plan: Plan) -> Iterator[str]:
+# --- Beside the load ------------------------------------------------------------------------------
+
+
+def _beside_refusals(plan: Plan) -> Iterator[str]:
     probes: dict[str, Probe | None] = {
         "persistence": plan.persistence.count if plan.persistence else None,
         "request_count": plan.request_count,
         "version_from": plan.version_from,
     }
     for name, probe in probes.items():
-        if probe is None:
-            continue
-        if not 0 <= probe.origin < len(plan.origins):
-            yield f"{name}: it goes to a host that targets.yaml does not list"
-        if has_dot_segment(unquote(with_holes(probe.path).partition("?")[0])):
-            yield f"{name}: its path {shown(with_holes(probe.path))} has a segment that is . or .."
+        if probe is not None:
+            yield from _question_refusals(plan, name, probe.origin, "GET", with_holes(probe.path))
+    if plan.auth is not None:
+        yield from _question_refusals(plan, "auth", plan.auth.origin, "POST", plan.auth.path)
+        if plan.auth.secret not in dict(plan.secrets):
+            yield f"auth: the plan has no secret {plan.auth.secret}"
+
+
+def _question_refusals(plan: Plan, name: str, origin: int, method: str, path: str) -> Iterator[str]:
+    if not 0 <= origin < len(plan.origins):
+        yield f"{name}: it goes to a host that targets.yaml does not list"
+        return
+    app, path = plan.origins[origin].app, path.partition("?")[0]
+    if has_dot_segment(unquote(path)):
+        yield f"{name}: its path {shown(path)} has a segment that is . or .."
+    for route in plan.routes:
+        asked = (route.app, route.method) == (app, method) and path_pattern(route.path).fullmatch(path)
+        if asked and route.effect != "none":
+            yield f"{name}: {method} {shown(path)} is route {app}.{route.name}, which has an effect"

@@ -48,7 +48,7 @@ def compile_scenario(
     steps = compiler.steps(shape.steps)
     reach.leave()
     teardown = compiler.steps(shape.teardown)
-    return Scenario(name, lets, steps, setup, teardown, shape.feeder)
+    return Scenario(name, lets, steps, setup, teardown, shape.feeder, k6=shape.k6)
 
 
 def placed(scenario: Scenario, origin: int, first_route: int) -> Scenario:
@@ -171,12 +171,13 @@ class _Compiler:
         for name, capture in shape.capture.items():
             where = (*shape.where, "capture", name)
             self.reach.make(name, where)
+            if capture.regex is not None:
+                _regex(capture.regex, (*where, "regex"), self.reading)
             if capture.json_ is not None:
                 captures.append(Capture(name, "json", capture.json_))
             elif capture.header is not None:
-                captures.append(Capture(name, "header", capture.header))
+                captures.append(Capture(name, "header", capture.header, capture.regex))
             elif capture.regex is not None:
-                _regex(capture.regex, (*where, "regex"), self.reading)
                 captures.append(Capture(name, "regex", capture.regex))
             else:
                 captures.append(Capture(name, "status"))

@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ecoload.plan import Check, Expect, Value
-from ecoload.spec.scenarios import OPERATORS, CheckShape
+from ecoload.plan import OPERATORS, Check, Expect, Value
+from ecoload.spec.scenarios import CheckShape
 from ecoload.spec.shape import Reading
 from ecoload.spec.template import is_constant, nearest
 from ecoload.spec.units import shown
@@ -70,7 +70,9 @@ def _fits(operator: str, operand: Value, where: Where, reading: Reading) -> bool
     """Notes an operand that its operator cannot take."""
     wrong = None
     number = isinstance(operand, int | float) and not isinstance(operand, bool)
-    if operator == "matches":
+    if operator == "each" and "json" not in where:
+        wrong = "looks at all values of a JSON path; it belongs under json:"
+    elif operator == "matches":
         wrong = _not_a_pattern(operand)
     elif operator == "exists" and not isinstance(operand, bool):
         wrong = f"expected true or false, got {shown(operand)}"

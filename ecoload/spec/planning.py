@@ -4,7 +4,8 @@ Rules
 -----
 - What the command asks for and is not there is a UsageError that names the nearest right word.
 - Every app whose address is known is an origin of the plan, with all its routes: a redirect may lead
-  there, and nowhere else.
+  there, and nowhere else. What the file leaves to the embedded sandbox is one only where the planned app
+  stands there too; and the app that the planned one's tokens come from always is.
 - Levels are put together from the general to the special: defaults, route, profile.
 - The spec hash covers what people wrote about this app and profile, unresolved: no environment, no
   address of the day, no seed and no scale.
@@ -12,6 +13,7 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Collection, Mapping
@@ -23,6 +25,7 @@ import orjson
 import ecoload
 from ecoload.errors import UsageError
 from ecoload.plan import (
+    ClientCredentials,
     Condition,
     Feeder,
     HttpLimits,
@@ -89,6 +92,7 @@ def make_plan(
         feeders=feeders,
         env=_environment(workspace, app),
         secrets=tuple((name, secret.reference) for name, secret in sorted(shape.secrets.items())),
+        auth=_auth(shape, names),
         thresholds=_conditions(chosen.thresholds, own),
         fail_when=_conditions(chosen.fail_when, own),
         abort_when=_conditions([*chosen.abort_when, *shape.abort_when], own),
@@ -118,23 +122,35 @@ def _origins(
 ) -> tuple[Origin, ...]:
     from ecoload.spec.targets import base_url, origin
 
+    apps, environ = workspace.targets.apps, workspace.environ
+    urls = {name: base_urls.get(name) or base_url(app.base_url, environ) for name, app in apps.items()}
+    needed = {planned, _token_app(apps[planned])}
     origins = []
-    for name, app in workspace.targets.apps.items():
-        url = base_urls.get(name) or base_url(app.base_url, workspace.environ)
-        if url is None:
-            if name == planned:
-                unset = " and ".join(
-                    v for v in template.variables(app.base_url) if not workspace.environ.get(v)
-                )
-                raise UsageError(
-                    f"the address of {name} needs {unset}: set it, or give --base-url {name}=URL"
-                )
+    for name, app in apps.items():
+        url = urls[name]
+        if url is None and name in needed:
+            unset = " and ".join(v for v in template.variables(app.base_url) if not environ.get(v))
+            raise UsageError(f"the address of {name} needs {unset}: set it, or give --base-url {name}=URL")
+        if url is None or (url == "sandbox" != urls[planned] and name not in needed):
             continue
         try:
             origins.append(origin(name, app, url, workspace.root, embedded=name in embedded))
         except ValueError as error:
             raise UsageError(f"the address of {name}: {error}") from None
     return tuple(origins)
+
+
+def _token_app(shape: App) -> str | None:
+    return shape.auth.client_credentials.app if shape.auth is not None else None
+
+
+def _auth(shape: App, names: list[str]) -> ClientCredentials | None:
+    if shape.auth is None:
+        return None
+    how = shape.auth.client_credentials
+    return ClientCredentials(
+        names.index(how.app), how.path, how.client_id, how.client_secret.secret, how.scope
+    )
 
 
 def _routes(workspace: Workspace, names: list[str], planned: str, profile: Any) -> tuple[Route, ...]:
@@ -149,12 +165,9 @@ def _routes(workspace: Workspace, names: list[str], planned: str, profile: Any) 
             level = targets.defaults.slo.over(ServiceLevel())
             for slo in (slos[route.name], profile.slo if name == planned else None):
                 level = slo.over(level) if slo is not None else level
-            routes.append(_with_slo(route, level))
+            bearer = route.bearer and name == planned
+            routes.append(dataclasses.replace(route, slo=level, bearer=bearer))
     return tuple(routes)
-
-
-def _with_slo(route: Route, level: ServiceLevel) -> Route:
-    return Route(route.app, route.name, route.method, route.path, route.effect, route.namespace, level)
 
 
 def _probe(shape: ProbeShape | None, origin: int) -> Probe | None:

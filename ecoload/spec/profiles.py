@@ -5,7 +5,8 @@ Rules
 - Five executors of our own (`constant ramp spike soak burst`) and k6's six by k6's names, options
   and defaults. `executor` decides which keys there are.
 - A profile is one load, or `loads:`, a list of them side by side.
-- An app may narrow a profile: its keys replace the profile's, and the whole is checked again.
+- An app may narrow a profile: its keys replace the profile's, and the whole is checked again. Where one
+  is a single load and the other `loads:`, only what stands beside loads (`BESIDE_LOADS`) is kept of it.
 - `duration_scale` scales durations, stages, grace times, `start_time` and `warm_up`; never pacing,
   think time or timeouts.
 """
@@ -333,6 +334,10 @@ LoadEntry = (
 )
 
 
+BESIDE_LOADS = frozenset({"warm_up", "thresholds", "fail_when", "abort_when", "slo"})
+"""Keys of the profile as a whole, in either form."""
+
+
 class Loads(Model):
     """Several loads side by side."""
 
@@ -348,9 +353,8 @@ class Loads(Model):
 
     @model_validator(mode="after")
     def _own_keys(self) -> Self:
-        own = {"warm_up", "thresholds", "fail_when", "abort_when", "slo"}
         for index, load in enumerate(self.loads):
-            if misplaced := sorted(own & load.model_fields_set):
+            if misplaced := sorted(BESIDE_LOADS & load.model_fields_set):
                 raise ValueError(
                     f"loads[{index}]: {', '.join(misplaced)} belong to the profile, beside loads:"
                 )

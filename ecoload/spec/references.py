@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ecoload.plan import Condition, Route, ServiceLevel
-from ecoload.spec.profiles import PROFILE, Loads, entries
+from ecoload.spec.profiles import BESIDE_LOADS, PROFILE, Loads, entries
 from ecoload.spec.reach import text_template
 from ecoload.spec.shape import Reading, explained
 from ecoload.spec.targets import App, Probe, Targets, base_url, split_url
@@ -34,7 +34,7 @@ def check_references(
         _check_app(name, app, targets, reading, environ)
         _check_scenarios(name, app, reading, scenarios)
     _check_profiles(targets, reading, scenarios)
-    return _narrowed(targets, reading)
+    return _narrowed(targets, reading, scenarios)
 
 
 def declared_routes(app_name: str, app: App) -> dict[str, Route]:
@@ -48,6 +48,7 @@ def declared_routes(app_name: str, app: App) -> dict[str, Route]:
             effect=route.effect,
             namespace=route.namespace.value() if route.namespace else None,
             slo=ServiceLevel(),
+            bearer=app.auth is not None and route.auth is None,
         )
         for name, route in app.routes.items()
     }
@@ -79,6 +80,7 @@ def _check_app(name: str, app: App, targets: Targets, reading: Reading, environ:
     for header, raw in app.headers.items():
         _check_text(raw, scope, (*where, "headers", header), reading)
     _check_probes(app, scope, where, reading)
+    _check_auth(app, where, targets, reading)
     known = {*app.routes, *broken_names(reading, (*where, "routes"))}
     _check_conditions(app.abort_when, known, (*where, "abort_when"), reading)
     for secret in set(app.secrets) & set(app.env):
@@ -102,6 +104,23 @@ def _check_probes(app: App, scope: Scope, where: Where, reading: Reading) -> Non
         reading.problem(place, f"unknown route {name!r}{nearest(name, app.routes)}")
     elif route is not None and route.effect != "write":
         reading.problem(place, f"route {name!r} does not write; expected one with effect: write")
+
+
+def _check_auth(app: App, where: Where, targets: Targets, reading: Reading) -> None:
+    if app.auth is None:
+        return
+    how, place = app.auth.client_credentials, (*where, "auth", "client_credentials")
+    issuer, secret = how.app, how.client_secret.secret
+    if issuer not in {*targets.apps, *broken_names(reading, ("apps",))}:
+        reading.problem((*place, "token_url"), f"unknown app {issuer!r}{nearest(issuer, targets.apps)}")
+    known = {*app.secrets, *broken_names(reading, (*where, "secrets"))}
+    if secret not in known and where not in reading.broken:
+        message = f"{secret!r} is not declared under the app's secrets:{nearest(secret, known)}"
+        reading.problem((*place, "client_secret", "secret"), message)
+    for header in app.headers:
+        if header.lower() == "authorization":
+            message = "the token of auth: stands in this header; one of them is enough"
+            reading.problem((*where, "headers", header), message)
 
 
 def _check_text(raw: str, scope: Scope, where: Where, reading: Reading) -> None:
@@ -136,11 +155,15 @@ def _check_profiles(targets: Targets, reading: Reading, scenarios: Mapping[str, 
         for key in ("thresholds", "fail_when", "abort_when"):
             if not opened:
                 _check_conditions(getattr(profile, key), routes, (*where, key), reading)
-        for index, load in enumerate(entries(profile)):
-            if load.scenario is not None and load.scenario not in scenarios:
-                way = (*where, "loads", index) if isinstance(profile, Loads) else where
-                message = f"there is no scenario {load.scenario!r}{nearest(load.scenario, scenarios)}"
-                reading.problem((*way, "scenario"), message)
+        _check_loads(profile, where, reading, scenarios)
+
+
+def _check_loads(profile: Any, where: Where, reading: Reading, scenarios: Iterable[str]) -> None:
+    for index, load in enumerate(entries(profile)):
+        if load.scenario is not None and load.scenario not in scenarios:
+            way = (*where, "loads", index) if isinstance(profile, Loads) else where
+            message = f"there is no scenario {load.scenario!r}{nearest(load.scenario, scenarios)}"
+            reading.problem((*way, "scenario"), message)
 
 
 def _check_conditions(
@@ -154,7 +177,7 @@ def _check_conditions(
             reading.problem((*where, index), message)
 
 
-def _narrowed(targets: Targets, reading: Reading) -> dict[tuple[str, str], Any]:
+def _narrowed(targets: Targets, reading: Reading, scenarios: Iterable[str]) -> dict[tuple[str, str], Any]:
     """Each profile as each app runs it."""
     narrowed = {(app, name): profile for app in targets.apps for name, profile in targets.profiles.items()}
     raw = reading.document.data.get("profiles") or {}
@@ -171,6 +194,8 @@ def _narrowed(targets: Targets, reading: Reading) -> dict[tuple[str, str], Any]:
             if profile is None:
                 continue
             narrowed[app_name, name] = profile
+            if {"scenario", "loads"} & set(own):
+                _check_loads(profile, where, reading, scenarios)
             for key in ("thresholds", "fail_when", "abort_when"):
                 if key in own:
                     known = {*app.routes, *broken_names(reading, ("apps", app_name, "routes"))}
@@ -179,7 +204,12 @@ def _narrowed(targets: Targets, reading: Reading) -> dict[tuple[str, str], Any]:
 
 
 def merged(raw: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A profile as written with an app's keys over it; an `slo` is put together key by key."""
+    """A profile as written with an app's keys over it; an `slo` is put together key by key.
+
+    Where one says `loads:` and the other is a single load, only the keys that both forms have are kept.
+    """
+    if ("loads" in own and "loads" not in raw) or ("loads" in raw and "executor" in own):
+        raw = {key: item for key, item in raw.items() if key in BESIDE_LOADS}
     whole = {**raw, **own}
     if isinstance(raw.get("slo"), dict) and isinstance(own.get("slo"), dict):
         whole["slo"] = {**raw["slo"], **own["slo"]}

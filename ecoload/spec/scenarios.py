@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -54,8 +55,6 @@ Scalar = Annotated[
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
 Status = Annotated[int, Field(ge=100, le=599)]
 
-OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "exists", "contains", "matches", "length")
-
 
 class CheckShape(Model):
     """What an answer must be."""
@@ -91,12 +90,15 @@ class CaptureShape(Model):
     json_: Annotated[JsonPath | None, Field(alias="json")] = None
     header: Annotated[str, Field(min_length=1)] | None = None
     regex: str | None = None
+    """Over the body, or over the header's value: group 1, or the whole match where there is none."""
     status: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("expected one of json:, header:, regex: and status: true")
+        if len(self.model_fields_set) != 1 and self.model_fields_set != {"header", "regex"}:
+            raise ValueError(
+                "expected one of json:, header:, regex: and status: true; only header: and regex: go together"
+            )
         return self
 
 
@@ -207,11 +209,22 @@ AnyStep = Annotated[
 Steps = Annotated[list[AnyStep], EachItem, Field(default_factory=list)]
 
 
+def _script_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.js", name.replace("{profile}", "profile")):
+        raise ValueError(
+            f"expected a plain file name such as a2_{{profile}}.js, where {{profile}} is all that varies, "
+            f"got {name!r}"
+        )
+    return name
+
+
 class ScenarioShape(Model):
     """What one iteration of an app's scenario does."""
 
     app: Name
     """the app that this scenario loads"""
+    k6: Annotated[str, Field(max_length=100), AfterValidator(_script_name)] | None = None
+    """The name of its k6 script; {profile} stands for the profile."""
     feeder: Name | None = None
     """Records for the iterations: those of tests/perf/config/data.jsonl with this name."""
     let: Annotated[dict[Identifier, AnyValue], Field(default_factory=dict)]

@@ -7,6 +7,7 @@ Rules
 - An address is a scheme, a host and perhaps a path, or the word `sandbox`; it may read the environment
   (`${A2_URL:-sandbox}`) and holds no credentials.
 - Secrets are declared by reference (`env:` or `file:`) and never read here.
+- Tokens come from an app of the file too: every host that is talked to is one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ecoload.plan import NamespaceAt, Origin
 from ecoload.spec import template
@@ -32,6 +33,7 @@ ENGINE_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "conn
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSAFE = re.compile(r"[\r\n\0]")
 _VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_APP_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 
 
 def header_name(name: str) -> str:
@@ -159,8 +161,10 @@ class Route(Model):
     delete: Path | None = None
     head: Path | None = None
     options: Path | None = None
-    effect: Literal["none", "write"]
-    """say `effect: none` or `effect: write`"""
+    effect: Literal["none", "write", "fault"]
+    """say `effect: none`, `effect: write`, or `effect: fault` where it makes the app misbehave on purpose"""
+    auth: Literal["none"] | None = None
+    """`none`: sent without the app's token."""
     namespace: Namespace | None = None
     slo: Slo | None = None
 
@@ -182,7 +186,7 @@ class Route(Model):
             raise ValueError(
                 "a route that writes says where its namespace stands: namespace: {in: json, at: KEY}"
             )
-        if self.effect == "none" and self.namespace is not None:
+        if self.effect != "write" and self.namespace is not None:
             raise ValueError("namespace: belongs to routes with effect: write")
         if (
             self.namespace
@@ -231,6 +235,59 @@ class Secret(Model):
         return f"env:{self.env}" if self.env is not None else f"file:{self.file}"
 
 
+def _token_url(text: str) -> str:
+    app, separator, path = text.partition(":")
+    if not separator or not re.fullmatch(_APP_NAME, app) or path.startswith("//"):
+        raise ValueError(
+            f"expected APP:/path, such as a1:/oidc/token, got {text!r}; the host of tokens is an app of "
+            "this file too"
+        )
+    if placeholders(route_path(path)):
+        raise ValueError(f"expected a path without placeholders, got {path!r}")
+    return text
+
+
+def _named_secret(value: Any) -> Any:
+    if not isinstance(value, dict):
+        # What stands here may be the secret itself: it is not repeated.
+        raise ValueError("expected {secret: NAME}, the name of one of the app's secrets:")
+    return value
+
+
+class SecretName(Model):
+    """A secret by its name."""
+
+    secret: VariableName
+    """the name of one of the app's secrets:"""
+
+
+class ClientCredentialsShape(Model):
+    """How ecoload gets a token: OAuth 2.0 client credentials."""
+
+    token_url: Annotated[str, AfterValidator(_token_url)]
+    """the app that issues tokens, and the path: a1:/oidc/token"""
+    client_id: Annotated[str, Field(pattern=r"^[\x20-\x7e]+$", max_length=256)]
+    """the name of this client"""
+    client_secret: Annotated[SecretName, BeforeValidator(_named_secret)]
+    """{secret: NAME}, one of the app's secrets:"""
+    scope: Annotated[str, Field(pattern=r"^([\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*)?$")] = ""
+
+    @property
+    def app(self) -> str:
+        return self.token_url.partition(":")[0]
+
+    @property
+    def path(self) -> str:
+        return self.token_url.partition(":")[2]
+
+
+class Auth(Model):
+    """Who the app's requests come from."""
+
+    client_credentials: ClientCredentialsShape
+    """say how a token is got: {token_url: …, client_id: …, client_secret: {secret: NAME}}"""
+
+
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -261,6 +318,8 @@ class App(Model):
     tls: Tls = Tls()
     headers: Annotated[dict[HeaderName, Template], Field(default_factory=dict)]
     """Sent with each request."""
+    auth: Auth | None = None
+    """The token that each request carries."""
     secrets: Annotated[dict[VariableName, Secret], EachEntry, Field(default_factory=dict)]
     env: Annotated[list[VariableName], Field(default_factory=list)]
     """Environment variables that `${env.NAME}` may read."""

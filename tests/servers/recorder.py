@@ -5,7 +5,7 @@ Rules
 - It runs on a thread of its own. A record is taken first thing when the bytes come in, in ns of
   CLOCK_MONOTONIC.
 - Each request is answered 200 after `delay_ms`; a request may ask for another delay by
-  `?delay_ms=N` in its path.
+  `?delay_ms=N` in its path. A subclass answers otherwise (`reply`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from tests.servers.thread import ServerThread
 
+REPLY = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
 _DELAY = re.compile(r"[?&]delay_ms=([0-9.]+)")
 
 
@@ -42,6 +43,10 @@ class Recorder(ServerThread):
         self.delay_ms = delay_ms
         self.arrivals: list[Arrival] = []
         self.connections = 0
+
+    def reply(self, arrival: Arrival) -> bytes | None:
+        """The whole answer to a request; None: there is none."""
+        return REPLY
 
     def paths(self) -> list[str]:
         """The paths, in the order of arrival."""
@@ -78,18 +83,16 @@ class _Connection(asyncio.Protocol):
             body = self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
             method, path, _ = first.split(" ", 2)
-            self._recorder.arrivals.append(
-                Arrival(now, self._number, method, path, headers.get("x-vu", ""), headers, body)
-            )
+            arrival = Arrival(now, self._number, method, path, headers.get("x-vu", ""), headers, body)
+            self._recorder.arrivals.append(arrival)
             asked = _DELAY.search(path)
             delay_ms = float(asked[1]) if asked else self._recorder.delay_ms
             if delay_ms:
-                asyncio.get_running_loop().call_later(delay_ms / 1000, self._answer)
+                asyncio.get_running_loop().call_later(delay_ms / 1000, self._answer, arrival)
             else:
-                self._answer()
+                self._answer(arrival)
 
-    def _answer(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(
-                b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
-            )
+    def _answer(self, arrival: Arrival) -> None:
+        answer = self._recorder.reply(arrival)
+        if answer is not None and not self._transport.is_closing():
+            self._transport.write(answer)

@@ -277,11 +277,12 @@ def run_plan(
     *,
     workspace: Path = Path(),
     secrets: dict[str, str] | None = None,
+    token: str = "",
 ) -> Run:
     """Drives a worker to its end. `events` are `(ns from T0, what somebody does to the worker then)`."""
     clock, frames, done = ManualClock(), bytearray(), []
     worker = Worker(
-        Job(plan, "run-1", workspace, secrets or {}),
+        Job(plan, "run-1", workspace, secrets or {}, token),
         clock,
         frames.extend,
         lambda made: ScriptedTransport(clock, script, made.fail),

@@ -93,6 +93,29 @@ def test_an_operator_tells_what_is_right_from_what_is_wrong(
         assert outcome_of(found, check, x=operand) == outcome
 
 
+@pytest.mark.parametrize("path", ["$.rows[*].s", "$.rows[*]['s']"], ids=["direct", "by the library"])
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([{"s": "CA"}, {"s": "CA"}], OK),
+        ([{"s": "CA"}, {"s": "TX"}], FAILED),
+        ([{"s": "CA"}, {"s": None}], FAILED),
+        ([], FAILED),
+        (None, FAILED),
+    ],
+)
+def test_each_holds_when_every_row_has_the_value_and_there_is_one(
+    path: str, rows: Any, expected: int
+) -> None:
+    check = Check(json=((path, Expect("each", Ref(("x",)))),))
+    assert outcome_of(json_reply({"rows": rows}), check, x="CA") == expected
+
+
+def test_each_fails_for_a_row_without_the_member() -> None:
+    check = Check(json=(("$.rows[*].s", Expect("each", "CA")),))
+    assert outcome_of(json_reply({"rows": [{"s": "CA"}, {"t": "CA"}]}), check) == FAILED
+
+
 @pytest.mark.parametrize("operator", ["eq", "ne", "lt", "le", "gt", "ge", "contains", "matches", "length"])
 def test_what_is_not_there_meets_no_expectation_but_its_absence(operator: str) -> None:
     check = Check(json=(("$.v", Expect(operator, "1")),))
@@ -210,7 +233,8 @@ def test_a_step_that_asks_for_nothing_has_no_judge() -> None:
 
 # --- Captures -------------------------------------------------------------------------------------
 
-ANSWER = Reply(201, ((b"Location", b"/e/7"),), b'{"id":7,"tags":["a"],"none":null}')
+SENT_BACK = b"https://app.test/callback?state=x%2Fy&code=a-_%7E9&iss=z"
+ANSWER = Reply(201, ((b"Location", b"/e/7"), (b"X-Back", SENT_BACK)), b'{"id":7,"tags":["a"],"none":null}')
 
 
 @pytest.mark.parametrize(
@@ -220,6 +244,9 @@ ANSWER = Reply(201, ((b"Location", b"/e/7"),), b'{"id":7,"tags":["a"],"none":nul
         (Capture("c", "json", "$.tags"), ["a"]),
         (Capture("c", "json", "$.none"), None),
         (Capture("c", "header", "location"), "/e/7"),
+        (Capture("c", "header", "location", r"\d"), "7"),
+        (Capture("c", "header", "x-back", r"[?&]code=([^&]+)"), "a-_%7E9"),
+        (Capture("c", "header", "x-back", r"(?:state|iss)=([^&]+)"), "x%2Fy"),
         (Capture("c", "regex", r'"id":(\d+)'), "7"),
         (Capture("c", "regex", r'"id":\d+'), '"id":7'),
         (Capture("c", "status"), 201),
@@ -235,6 +262,9 @@ def test_a_capture_takes_its_value_with_its_type(capture: Capture, value: Any) -
         Capture("c", "json", "$.x"),
         Capture("c", "json", "$.tags[1]"),
         Capture("c", "header", "x"),
+        Capture("c", "header", "x", ".*"),
+        Capture("c", "header", "location", "code=(.+)"),
+        Capture("c", "header", "location", "/e/7(/.*)?"),
         Capture("c", "regex", "nowhere"),
         Capture("c", "regex", r'"id":7(,"x")?'),
     ],
@@ -258,7 +288,7 @@ def test_only_what_looks_into_the_body_needs_it() -> None:
     assert needs_body(Check(body=(expect,)), ())
     assert needs_body(Check(), (Capture("c", "json", "$"),))
     assert needs_body(Check(), (Capture("c", "regex", "x"),))
-    assert not needs_body(Check(headers=(("a", expect),), duration_ns=5), (Capture("c", "header", "x"),))
+    assert not needs_body(Check(headers=(("a", expect),), duration_ns=5), (Capture("c", "header", "x", "y"),))
     assert not needs_body(Check(), (Capture("c", "status"),))
 
 

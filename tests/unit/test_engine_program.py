@@ -422,6 +422,7 @@ def test_requests_of_setup_and_teardown_stay_out_of_the_figures() -> None:
     done = run_plan(make_plan(USING, executor=PerVUIterations(1, 2), scenario=scenario), script)
     assert done.targets == ["/token", "/use", "/use", "/end", "/end"]
     assert [s.last - s.due for s in done.samples] == [3 * S, 3 * S]
+    assert done.ticks[-1]["beside"] == 3, "the target counts them, so the generator must know"
 
 
 def test_the_load_begins_when_all_setups_are_done() -> None:

@@ -30,7 +30,7 @@ from ecoload.plan import (
     Text,
     Value,
 )
-from tests.unit.support import APP, OTHER, POST, ROUTES, Reply, Request, Run, get, make_plan, run_plan
+from tests.unit.support import APP, OTHER, POST, ROUTES, Reply, Request, Run, S, get, make_plan, run_plan
 
 X = Ref(("x",))
 SECRET = Ref(("secret", "KEY"))
@@ -141,6 +141,51 @@ def test_a_percent_sign_in_a_constant_body_and_head_is_one_too() -> None:
 def test_a_secret_is_put_in_when_the_request_is_made() -> None:
     step = get(headers=(("Authorization", Text(("Bearer ", SECRET))),))
     assert sent(step, secret="top").headers["authorization"] == "Bearer top"
+
+
+# --- Tokens ---------------------------------------------------------------------------------------
+
+WITH_TOKEN = {"routes": (dataclasses.replace(ROUTES[0], bearer=True), *ROUTES[1:])}
+
+
+def authorizations(run: Run) -> list[str | None]:
+    return [request.headers.get("authorization") for request in run.requests]
+
+
+def test_a_request_carries_the_token_where_its_route_wants_one() -> None:
+    steps = (get(), get("/second", route=1), get(headers=(("AUTHORIZATION", "Basic own"),)))
+    run = run_plan(make_plan(*steps, **WITH_TOKEN), token="t%b%d.1")
+    assert authorizations(run) == ["Bearer t%b%d.1", None, "Basic own"]
+
+
+@pytest.mark.parametrize("step", [
+    get(),
+    get(Text(("/", X))),
+    get(body=Body(BodyKind.TEXT, "50%", "a/b")),
+    get(body=Body(BodyKind.JSON, Object((("x", X),)), "a/b")),
+], ids=["constant", "a hole in the head", "a constant body", "a hole in the body"])  # fmt: skip
+def test_a_new_token_stands_in_the_requests_after_it(step: Step) -> None:
+    plan = make_plan(
+        step,
+        scenario={"lets": (("x", 1),)},
+        executor=PerVUIterations(1, 3),
+        load={"pacing_ns": S},
+        **WITH_TOKEN,
+    )
+    run = run_plan(plan, events=[(S // 2, lambda worker: worker.set_token("two"))], token="one")
+    assert authorizations(run) == ["Bearer one", "Bearer two", "Bearer two"]
+    assert {request.body for request in run.requests} == {run.requests[0].body}
+
+
+def test_a_token_follows_a_redirect_on_its_own_app_and_to_no_other() -> None:
+    def script(request: Request) -> Reply:
+        there = {"/": b"/second", "/second": b"http://other.test:8080/"}.get(request.target)
+        there = None if request.origin else there
+        return Reply(302, ((b"Location", there),)) if there else Reply()
+
+    run = run_plan(make_plan(get(), **WITH_TOKEN), script, token="one")
+    assert [request.origin for request in run.requests] == [0, 0, 1]
+    assert authorizations(run) == ["Bearer one", "Bearer one", None]
 
 
 # --- What must not be sent ------------------------------------------------------------------------

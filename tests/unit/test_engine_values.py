@@ -130,6 +130,11 @@ def test_a_value_inside_a_longer_text(value: Any, text: str) -> None:
         (Call("hex", (Call("sha256", ("abc",)),)), hashlib.sha256(b"abc").hexdigest()),
         (Call("base64url", (Call("sha256", ("abc",)),)), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"),
         (Text(("#", Call("sha256", ("abc",)))), "#" + hashlib.sha256(b"abc").hexdigest()),
+        # RFC 7636, appendix B: the challenge (S256) of a verifier.
+        (
+            Call("base64url", (Call("sha256", ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",)),)),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        ),
     ],
 )
 def test_pure_functions(call: Any, value: Any) -> None:

@@ -12,6 +12,7 @@ from ecoload.guard.reach import used_origins
 from ecoload.plan import (
     Branch,
     Choose,
+    ClientCredentials,
     ConstantArrivalRate,
     ConstantVUs,
     Executor,
@@ -22,11 +23,13 @@ from ecoload.plan import (
     Probe,
     RampingArrivalRate,
     RampingVUs,
+    Route,
     Scenario,
     SharedIterations,
     Stage,
+    Step,
 )
-from tests.unit.guard_plans import A2, A8, HOME, LIVE, S, ingest, load, plan, tile
+from tests.unit.guard_plans import A2, A8, HOME, LIVE, ROUTES, S, ingest, load, plan, tile
 
 SPIKE = RampingVUs(5, (Stage(120 * S, 5), Stage(60 * S, 100), Stage(240 * S, 100), Stage(180 * S, 5)))
 
@@ -184,6 +187,32 @@ def test_a_production_target_needs_an_approval_where_it_is_used() -> None:
     assert reasons_for_approval(plan(ingest(), tile(route=HOME, origin=2, path="/"))) == (
         "live (https://live.example) is production",
     )
+
+
+def test_an_injected_fault_needs_an_approval_wherever_it_stands() -> None:
+    routes = (*ROUTES, Route("a8", "faults", "POST", "/__faults", "fault"))
+    fault = Step(len(ROUTES), 1, "POST", "/__faults")
+    reason = ("it can send a8.faults, which injects a fault",)
+    assert reasons_for_approval(plan(ingest(), routes=routes)) == (), "declared, and not sent"
+    assert reasons_for_approval(plan(ingest(), fault, routes=routes)) == reason
+    choose = Choose((Branch(9, (ingest(),)), Branch(1, (fault,))))
+    for scenario in (
+        Scenario("s", steps=(ingest(),), setup=(fault,)),
+        Scenario("s", steps=(ingest(),), teardown=(fault,)),
+        Scenario("s", steps=(choose,)),
+        Scenario("s", module="s.py"),
+    ):
+        assert reason[0] in reasons_for_approval(plan(scenarios=(scenario,), routes=routes))
+    idle = (Scenario("one", steps=(ingest(),)), Scenario("two", steps=(fault,)))
+    assert reasons_for_approval(plan(scenarios=idle, routes=routes)) == (), "no load runs it"
+
+
+def test_the_app_that_tokens_come_from_counts_as_used() -> None:
+    live = ClientCredentials(2, "/token", "me", "KEY")
+    assert reasons_for_approval(plan(auth=live)) == ("live (https://live.example) is production",)
+    assert reasons_for_approval(plan(auth=dataclasses.replace(live, origin=1))) == ()
+    # It is asked, not loaded: it is not locked, and no redirect of the load leads there.
+    assert used_origins(plan(auth=live)) == {0}
 
 
 def test_every_reason_is_told() -> None:

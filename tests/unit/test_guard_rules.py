@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,17 @@ from ecoload.plan import (
     Branch,
     Call,
     Choose,
+    ClientCredentials,
     NamespaceAt,
     Object,
     Part,
     Persistence,
+    Plan,
     Probe,
     Ref,
     Route,
     Scenario,
+    Step,
     Text,
     Value,
 )
@@ -251,6 +255,85 @@ def test_probes_go_to_listed_hosts_only() -> None:
     assert "persistence: it goes to a host" in refused(plan(persistence=Persistence(INGEST, bad)))
     assert "request_count: it goes to a host" in refused(plan(request_count=bad))
     assert "version_from: its path" in refused(plan(version_from=Probe(0, "/../x", "$")))
+
+
+def test_probes_read_and_do_nothing_else() -> None:
+    for effect in ("write", "fault"):
+        routes = (*ROUTES[:READ], dataclasses.replace(ROUTES[READ], effect=effect), *ROUTES[READ + 1 :])
+        made = plan(routes=routes, version_from=Probe(0, "/v1/events/1?x=${…}", "$"))
+        assert "is route a2.read, which has an effect" in refused(made)
+        check_plan(plan(routes=routes, version_from=Probe(0, "/v1/count", "$")))
+    check_plan(plan(version_from=Probe(0, "/v1/events/1", "$")))
+
+
+# --- Tokens ---------------------------------------------------------------------------------------
+
+TOKENS = ClientCredentials(1, "/token", "me", "KEY")
+
+
+def with_tokens(auth: ClientCredentials = TOKENS, **changes: Any) -> Plan:
+    return plan(**{"auth": auth, "secrets": (("KEY", "env:KEY"),), **changes})
+
+
+def test_tokens_come_from_a_listed_host_with_a_secret_of_the_plan() -> None:
+    check_plan(with_tokens())
+    assert "auth: it goes to a host" in refused(with_tokens(dataclasses.replace(TOKENS, origin=3)))
+    assert "auth: its path" in refused(with_tokens(dataclasses.replace(TOKENS, path="/%2e%2e/token")))
+    assert "auth: the plan has no secret KEY" in refused(with_tokens(secrets=()))
+
+
+def test_asking_for_a_token_is_no_way_around_a_declared_effect() -> None:
+    told = refused(with_tokens(dataclasses.replace(TOKENS, path="/refresh")))
+    assert "auth: POST '/refresh' is route a8.refresh, which has an effect" in told
+    reading = (*ROUTES, Route("a8", "token", "POST", "/token", "none"))
+    check_plan(with_tokens(routes=reading))
+
+
+# --- Faults ---------------------------------------------------------------------------------------
+
+FAULT = len(ROUTES)
+
+
+def with_fault(app: str = "a8", method: str = "POST", **changes: Any) -> Plan:
+    """A plan whose only step injects a fault into `app`."""
+    origin = [A2, A8, LIVE].index({"a2": A2, "a8": A8, "live": LIVE}[app])
+    step = Step(FAULT, origin, method, "/__faults", body=json_body(("error_rate", 1.0), ("ttl_s", 5)))
+    routes = (*ROUTES, Route(app, "faults", method, "/__faults", "fault"))
+    return plan(step, **{"routes": routes, **changes})
+
+
+def test_a_fault_may_be_injected_whether_the_app_is_written_to_or_not() -> None:
+    check_plan(with_fault("a8"))
+    check_plan(with_fault("a2"))
+
+
+def test_no_fault_is_injected_into_production() -> None:
+    assert "route live.faults injects a fault, and live is production" in refused(with_fault("live"))
+    staged = dataclasses.replace(LIVE, environment="staging")
+    check_plan(with_fault("live", origins=(A2, A8, staged)))
+
+
+def test_a_fault_is_sent_as_it_is_declared_as_any_route() -> None:
+    made = with_fault("a8")
+    (step,) = made.scenarios[0].steps
+    assert isinstance(step, Step)
+    other = dataclasses.replace(step, method="PUT")
+    assert "is declared as POST" in refused(
+        dataclasses.replace(made, scenarios=(Scenario("main", steps=(other,)),))
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("app", ["a2", "a8"])
+def test_no_redirect_leads_to_a_fault(app: str, method: str) -> None:
+    base = {"a2": "https://a2.example", "a8": "http://a8.example:8080/api"}[app]
+    origin = 0 if app == "a2" else 1
+    rules = RedirectRules(with_fault(app, method))
+    for start in (0, 1):
+        for route in (INGEST, READ, FAULT, None):
+            assert rules.allowed(start, method, f"{base}/__faults", route) is None
+    if app == "a2" and method != "POST":
+        assert RULES.allowed(origin, method, f"{base}/__faults") == origin, "undeclared, it would be a read"
 
 
 # --- Redirects ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ecoload.measure.outcome import Outcome
 
 NAMES = ["VU", "__version__"]
 
-COMMANDS = {"plan", "report", "run", "sandbox", "validate"}
+COMMANDS = {"data", "plan", "report", "run", "sandbox", "validate"}
 
 COMMON_OPTIONS = {
     "--targets",
@@ -41,6 +41,7 @@ EXIT_CODES = {
     "SandboxFailed": 70,
     "SpecError": 2,
     "TargetLocked": 7,
+    "TokenFailed": 6,
     "UsageError": 2,
     "WorkerFailed": 70,
 }

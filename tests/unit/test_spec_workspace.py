@@ -13,6 +13,7 @@ from ecoload.errors import SpecError, UsageError
 from ecoload.plan import (
     Arrivals,
     Call,
+    Capture,
     Choose,
     ConstantArrivalRate,
     ConstantVUs,
@@ -113,8 +114,9 @@ def test_the_shipped_burst_is_a_hundred_a_second_for_two_minutes_and_queues() ->
     assert plan.loads[0].executor == ConstantArrivalRate(
         100.0, 120 * SECOND, 60, 60, SECOND, Arrivals.UNIFORM, OnExhausted.QUEUE
     )
-    assert plan.routes[0].slo.p95_ms == 125
-    assert plan.persistence is not None and plan.persistence.route == 0
+    assert plan.persistence is not None
+    ingest = plan.routes[plan.persistence.route]
+    assert (ingest.app, ingest.name, ingest.slo.p95_ms) == ("a2", "ingest", 125)
 
 
 def test_reading_the_module_does_not_import_pydantic() -> None:
@@ -326,6 +328,8 @@ def test_a_profile_condition_names_a_route_of_some_app_or_is_a_mistake(write: Wr
         ),
         ("- {route: health, capture: {a: {regex: '['}}}", "is not a regular expression"),
         ("- {route: health, capture: {a: {json: $.a, header: b}}}", "expected one of json:, header:, regex:"),
+        ("- {route: health, capture: {a: {json: $.a, regex: b}}}", "only header: and regex: go together"),
+        ("- {route: health, capture: {a: {header: b, regex: '('}}}", "is not a regular expression"),
         ("- {route: health, capture: {vu: {json: $.a}}}", "'vu' is a word of the language"),
         ("- {route: health, think: [2s, 1s]}", "think: expected [least, most]"),
         ("- {route: health, redirects: all}", "expected a whole number, got 'all'"),
@@ -394,6 +398,35 @@ def test_a_capture_is_in_reach_after_its_step_only(write: Write) -> None:
     plan = make_plan(write(TARGETS, scenario(f"{take}\n{use}")), "a2", "burst")
     step = plan.scenarios[0].steps[1]
     assert isinstance(step, Step) and step.path == Text(("/v1/events/", Ref(("seq",))))
+
+
+def test_a_capture_may_take_a_match_out_of_a_header(write: Write) -> None:
+    step = "- {route: health, capture: {code: {header: Location, regex: 'code=([^&]+)'}, id: {regex: id}}}"
+    first = make_plan(write(TARGETS, scenario(step)), "a2", "burst").scenarios[0].steps[0]
+    assert isinstance(first, Step)
+    assert first.captures == (
+        Capture("code", "header", "Location", "code=([^&]+)"),
+        Capture("id", "regex", "id"),
+    )
+
+
+@pytest.mark.parametrize("name", ["a2_{profile}.js", "{profile}.js", "a1_auth.js", "a8-filter.test.js"])
+def test_a_scenario_names_its_k6_script(write: Write, name: str) -> None:
+    steps = scenario("- route: health")
+    unnamed = make_plan(write(TARGETS, steps), "a2", "burst")
+    named = make_plan(write(TARGETS, f'k6: "{name}"\n{steps}'), "a2", "burst")
+    assert (unnamed.scenarios[0].k6, named.scenarios[0].k6) == (None, name)
+    assert named.spec_hash != unnamed.spec_hash
+    assert named.execution_hash == unnamed.execution_hash, "it does not decide what is sent"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a2.ts", "../a2.js", "k6/a2.js", ".js", ".a2.js", "a2_{app}.js", "a2_{profile.js", "a b.js", "-a.js"],
+)
+def test_a_k6_script_has_a_plain_name(write: Write, name: str) -> None:
+    found = problems(write, TARGETS, f'k6: "{name}"\n{scenario("- route: health")}')
+    assert len(found) == 1 and found[0].startswith("a2.yaml:1: k6: expected a plain file name"), found
 
 
 def test_a_let_sees_those_before_it_only(write: Write) -> None:
@@ -612,6 +645,84 @@ def test_an_app_narrows_a_profile(write: Write) -> None:
     assert {route.slo.error_rate for route in plan.routes} == {0.01}
 
 
+BURST = "{executor: burst, rate: 100, duration: 2m, max_vus: 60}"
+SINGLE = (
+    "{executor: ramp, from: 1, to: 9, duration: 20m, pacing: 1s, warm_up: 3s, slo: {p95_ms: 9, p99_ms: 99}, "
+    "fail_when: ['p95 > 1s']}"
+)
+SEVERAL = (
+    "{loads: [{executor: constant, vus: 2, duration: 1m}, "
+    "{scenario: a2, executor: soak, vus: 3, duration: 2m}]}"
+)
+
+
+def test_an_app_may_run_a_single_load_as_several(write: Write) -> None:
+    own = f"profiles: {{burst: {SEVERAL[:-1]}, slo: {{p95_ms: 5}}}}}}"
+    plan = make_plan(write(with_app(own, TARGETS.replace(BURST, SINGLE))), "a2", "burst")
+    assert [load.executor for load in plan.loads] == [
+        ConstantVUs(2, 60 * SECOND),
+        ConstantVUs(3, 120 * SECOND),
+    ]
+    assert [load.pacing_ns for load in plan.loads] == [0, 0], "nothing of the ramp is left"
+    level = plan.routes[0].slo
+    assert (plan.warm_up_ns, level.p95_ms, level.p99_ms) == (3 * SECOND, 5, 99)
+    assert [condition.source for condition in plan.fail_when] == ["p95 > 1s"]
+
+
+def test_an_app_may_run_several_loads_as_a_single_one(write: Write) -> None:
+    general = TARGETS.replace(BURST, f"{SEVERAL[:-1]}, warm_up: 3s}}")
+    own = "profiles: {burst: {executor: constant, vus: 4, duration: 1s}}"
+    plan = make_plan(write(with_app(own, general)), "a2", "burst")
+    assert [load.executor for load in plan.loads] == [ConstantVUs(4, SECOND)]
+    assert plan.warm_up_ns == 3 * SECOND
+
+
+def test_an_app_that_only_adds_to_several_loads_keeps_them(write: Write) -> None:
+    own = "profiles: {burst: {warm_up: 3s}}"
+    plan = make_plan(write(with_app(own, TARGETS.replace(BURST, SEVERAL))), "a2", "burst")
+    assert (len(plan.loads), plan.warm_up_ns) == (2, 3 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("{loads: [{executor: soak, vus: 3}]}", "apps.a2.profiles.burst.loads[0].duration: is missing"),
+        ("{loads: [], vus: 3}", "apps.a2.profiles.burst.vus: unknown key 'vus'"),
+        (
+            "{loads: [{scenario: a22, executor: soak, vus: 3, duration: 1m}]}",
+            "apps.a2.profiles.burst.loads[0].scenario: there is no scenario 'a22'; did you mean 'a2'?",
+        ),
+        ("{scenario: a22}", "apps.a2.profiles.burst.scenario: there is no scenario 'a22'"),
+    ],
+)
+def test_what_is_wrong_in_an_apps_own_profile_is_said_at_its_line(
+    write: Write, own: str, expected: str
+) -> None:
+    found = problems(write, with_app(f"profiles: {{burst: {own}}}"))
+    assert any(line.startswith("targets.yaml:12:") and expected in line for line in found), found
+
+
+# --- effects --------------------------------------------------------------------------------------
+
+
+def test_a_route_may_inject_a_fault_and_needs_no_namespace(write: Write) -> None:
+    break_it = TARGETS.replace("{get: /health, effect: none}", "{post: /__faults, effect: fault}")
+    plan = make_plan(write(break_it), "a2", "burst")
+    assert {route.name: route.effect for route in plan.routes} == {
+        "ingest": "write",
+        "read": "none",
+        "health": "fault",
+    }
+    wrong = break_it.replace("effect: fault", "effect: fault, namespace: {in: query, at: ns}")
+    assert "namespace: belongs to routes with effect: write" in problems(write, wrong)[0]
+    proof = with_app("persistence: {route: health, count: {get: /c, json: $.c}}", break_it)
+    assert "route 'health' does not write" in problems(write, proof)[0]
+    assert (
+        "unknown word 'falt'; did you mean 'fault'?"
+        in problems(write, break_it.replace("effect: fault", "effect: falt"))[0]
+    )
+
+
 # --- plans ----------------------------------------------------------------------------------------
 
 
@@ -710,10 +821,13 @@ def yaml_of(page: str) -> str:
 
 
 def test_the_examples_of_the_pages_load(write: Write) -> None:
-    data = {"tests__perf__config__data_DOT_jsonl": (ROOT / "tests/perf/config/data.jsonl").read_text()}
     write(yaml_of("targets.md"))
-    write((ROOT / "targets.yaml").read_text(), yaml_of("scenarios.md"), **data)
     write(TARGETS[: TARGETS.index("profiles:")] + yaml_of("profiles.md") + TARGETS[TARGETS.index("apps:") :])
+    files = {"tests__perf__config__data_DOT_jsonl": (ROOT / "tests/perf/config/data.jsonl").read_text()}
+    for path in (ROOT / "scenarios").glob("*.yaml"):
+        files[f"scenarios__{path.stem}_DOT_yaml"] = path.read_text()
+    files["scenarios__a2_DOT_yaml"] = yaml_of("scenarios.md")
+    write((ROOT / "targets.yaml").read_text(), None, **files)
 
 
 def test_a_broken_header_of_an_app_is_noted_once(write: Write) -> None:

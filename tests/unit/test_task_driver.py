@@ -15,13 +15,13 @@ import orjson
 import pytest
 
 import ecoload
-from ecoload.engine.calls import OPERATORS
 from ecoload.engine.task_driver import ScenarioVU
 from ecoload.engine.worker import Job, Worker
 from ecoload.errors import UsageError
 from ecoload.measure.frames import SAMPLE_COLUMNS, Decoder, Frame, split_key
 from ecoload.measure.outcome import Outcome
 from ecoload.plan import (
+    OPERATORS,
     ConstantArrivalRate,
     ConstantVUs,
     Executor,
@@ -304,6 +304,24 @@ def test_calls_of_one_shape_are_compiled_once(tmp_path: Path) -> None:
     """, PerVUIterations(2, 3, 60 * SECOND)).run()  # fmt: skip
     assert course.end["status"] == "finished"
     assert len(course.transport.requests) == 30
+
+
+def test_a_request_carries_the_token_where_its_route_wants_one(tmp_path: Path) -> None:
+    course = Course(
+        tmp_path,
+        """
+        async def iteration(vu):
+            await vu.request("list")
+            await vu.request("read", path={"id": 1, "part": 2})
+            await vu.request("a1.list")
+            await vu.request("list", headers={"authorization": "Basic own"})
+        """,
+        routes=(replace(ROUTES[0], bearer=True), *ROUTES[1:]),
+    )
+    course.job = replace(course.job, token="t.1")
+    course.run()
+    sent = [request.headers.get("authorization") for request in course.transport.requests]
+    assert sent == ["Bearer t.1", None, None, "Basic own"]
 
 
 def test_checks_are_those_of_yaml(tmp_path: Path) -> None:
