@@ -168,11 +168,12 @@ def run(
     options = Options(**shared)
     workspace = options.workspace()
     plan = options.plan(workspace, app, profile)
-    with _sandbox_for(plan) as urls:
+    with _sandbox_for(plan) as (urls, environment):
         if urls:
             plan = options.plan(workspace, app, profile, urls)
         folder = options.targets.parent
-        request = Request(plan, folder, out, resolve_secrets(plan, os.environ, folder), approve_as)
+        secrets = resolve_secrets(plan, os.environ | environment, folder)
+        request = Request(plan, folder, out, secrets, approve_as)
         finished = run_once(request, live_view(silent=no_progress or as_json))
     result = finished.result.to_json()
     problem = finished.written_problem
@@ -259,6 +260,32 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
 
 
 @ecoload.command()
+@click.option(
+    "--targets",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_TARGETS,
+    show_default=True,
+    help="The file of the ecosystem; the records go beside it.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Where everything random starts.")
+def data(targets: Path, seed: int) -> int:
+    """Write the feeders' synthetic records; never over a file that is there."""
+    from ecoload.export.records import data_file
+    from ecoload.spec.feeders import FILE
+
+    file, content = targets.parent / FILE, data_file(seed)
+    try:
+        if file.exists() and file.read_bytes() != content:
+            raise UsageError(f"{file} is there and holds something else; move it away first")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    except OSError as error:
+        raise OutputFailed(f"{file} cannot be written: {error.strerror}") from error
+    click.echo(f"{file}: {len(content.splitlines())} records")
+    return 0
+
+
+@ecoload.command()
 @click.option("--seed", type=int, default=1, show_default=True, help="Where the model of latencies starts.")
 @click.option(
     "--state", type=click.Path(path_type=Path), default=None, help="Keep what it stores in this folder."
@@ -267,33 +294,37 @@ def sandbox(seed: int, state: Path | None) -> int:
     """The embedded ecosystem, until Ctrl-C."""
     import signal
 
-    from ecoload.sandbox import Sandbox, SandboxError
+    from ecoload.sandbox import APPS, Sandbox, SandboxError
 
     # SIGTERM ends it as Ctrl-C does: the apps go with it either way.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Sandbox(seed=seed, state=state) as running:
+        with suppress(KeyboardInterrupt), Sandbox(seed=seed, state=state) as running:
             for app, url in running.urls.items():
-                click.echo(f"{app}  {url}")
-            with suppress(KeyboardInterrupt):
-                signal.pause()
+                click.echo(f"{app}  {url:<23}  {APPS[app]}")
+            kept = "kept" if state is not None else "removed at the end"
+            click.echo(f"\nstate        {running.state} ({kept})")
+            click.echo(f"to reach it  . {running.write_environment()}")
+            click.echo("to end it    Ctrl-C")
+            signal.pause()
     except SandboxError as error:
         raise SandboxFailed(str(error)) from error
     return 0
 
 
 @contextmanager
-def _sandbox_for(plan: Plan) -> Iterator[dict[str, str]]:
-    """Starts the embedded apps that a plan's origins name, and stops them after it."""
+def _sandbox_for(plan: Plan) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Starts the embedded apps that a plan's origins name, and stops them after it: their addresses, and
+    the environment that goes with them."""
     wanted = [origin.app for origin in plan.origins if origin.embedded]
     if not wanted:
-        yield {}
+        yield {}, {}
         return
     from ecoload.sandbox import Sandbox, SandboxError
 
     try:
         with Sandbox(wanted, seed=plan.seed) as sandbox:
-            yield sandbox.urls
+            yield sandbox.urls, sandbox.secrets
     except SandboxError as error:
         raise SandboxFailed(f"{error}; see --base-url for targets of your own") from error
 

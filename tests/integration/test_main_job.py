@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,23 @@ from typing import Any
 import pytest
 
 from ecoload.measure.result import ValidityStatus, Verdict
-from ecoload.run import Finished, Request, exit_code, run_once
+from ecoload.run import Finished, Request, exit_code, resolve_secrets, run_once
 from ecoload.sandbox import Sandbox
 from ecoload.spec.workspace import load_workspace, make_plan
 from tests.integration.driving import Silent
+from tests.integration.ecosystem import call
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(("a2", "a8")) as sandbox:
+    with Sandbox(("a1", "a2", "a8")) as sandbox:
         yield sandbox
 
 
 def burst(sandbox: Sandbox, tmp_path: Path, **faults: float) -> Finished:
-    if faults:
-        urllib.request.urlopen(
-            urllib.request.Request(
-                f"{sandbox.urls['a2']}/__faults",
-                data=json.dumps(faults).encode(),
-                headers={"X-Sandbox-Admin": sandbox.admin_token, "Content-Type": "application/json"},
-            ),
-            timeout=10,
-        ).close()
+    call(f"{sandbox.urls['a2']}/__faults", faults, {"X-Sandbox-Admin": sandbox.admin_token})
     plan = make_plan(
         load_workspace(ROOT / "targets.yaml", environ={}),
         "a2",
@@ -46,7 +38,8 @@ def burst(sandbox: Sandbox, tmp_path: Path, **faults: float) -> Finished:
         base_urls=sandbox.urls,
         embedded=sandbox.urls,
     )
-    return run_once(Request(plan, ROOT, tmp_path / "runs"), Silent())
+    secrets = resolve_secrets(plan, sandbox.secrets, ROOT)
+    return run_once(Request(plan, ROOT, tmp_path / "runs", secrets), Silent())
 
 
 def levels(finished: Finished) -> dict[str, Verdict]:
@@ -79,10 +72,7 @@ def test_a_healthy_sandbox_passes_and_keeps_every_event(sandbox: Sandbox, tmp_pa
 
 def test_the_servers_count_and_latency_agree_with_the_clients(sandbox: Sandbox, tmp_path: Path) -> None:
     finished = burst(sandbox, tmp_path)
-    with urllib.request.urlopen(
-        f"{sandbox.urls['a2']}/__truth?run_id={finished.result.run_id}", timeout=10
-    ) as answer:
-        truth = json.load(answer)
+    _, truth = call(f"{sandbox.urls['a2']}/__truth?run_id={finished.result.run_id}")
     assert truth["requests"] == finished.result.requests
     (route,) = truth["by_route"].values()
     own = finished.result.routes[0].service_ms
