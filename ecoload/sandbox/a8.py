@@ -37,7 +37,7 @@ from ecoload.sandbox.problems import (
     token_given,
 )
 from ecoload.sandbox.service import App, Config, Handler, internal_batch
-from ecoload.sandbox.store import Store
+from ecoload.sandbox.store import Reader, Store
 
 _TILE = LogNormal(15, 40)
 _PAGE = ("after", "limit")
@@ -66,7 +66,9 @@ class CommandCentre(App):
         self._store = Store(config.folder / "a8.db", SCHEMA)
         self._intake = Intake(self._store, _now_ms, random.Random(f"{config.seed}/a8/lose"))
         self._tiles = Tiles(self._read, _now_ms)
-        self._overview = Overview(self._tiles, time.monotonic)
+        # The overview reads all rows each time: on a thread of its own it does not hold up the tiles.
+        self._aggregating = Reader(config.folder / "a8.db")
+        self._overview = Overview(Tiles(self._aggregate, _now_ms), time.monotonic)
         self._cold = LatencyModel(config.seed, "a8", {"overview_cold": COLD})
         # Before the first telemetry, which may come before `connect`: only an empty database gets a history.
         self._filled = asyncio.create_task(self._intake.fill(history(config.seed)))
@@ -96,6 +98,7 @@ class CommandCentre(App):
 
     async def close(self) -> None:
         await asyncio.gather(self._filled, return_exceptions=True)
+        self._aggregating.close()
         await self._store.close()
 
     # --- what comes in ----------------------------------------------------------------------------
@@ -117,6 +120,10 @@ class CommandCentre(App):
         return answer({"deleted": await self._intake.forget(str(namespace), run_id)})
 
     # --- what is shown ----------------------------------------------------------------------------
+
+    async def _aggregate(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        await self._intake.settle(self.faults)
+        return await self._aggregating.read(sql, arguments)
 
     async def _read(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         await self._intake.settle(self.faults)

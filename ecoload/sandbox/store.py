@@ -1,4 +1,4 @@
-"""An app's state in SQLite: one writer thread with group commit, one reader thread.
+"""An app's state in SQLite: one writer thread with group commit, and readers, a thread each.
 
 Rules
 -----
@@ -29,6 +29,29 @@ class StoreFailed(Exception):
     """The database could not carry out what it was asked."""
 
 
+class Reader:
+    """Reads the database at `path` on a thread of its own, so that long reads hold up no others."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA query_only=ON")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
+
+    async def read(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query; raises StoreFailed."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: self._database.execute(sql, arguments).fetchall()
+            )
+        except sqlite3.Error as error:
+            raise StoreFailed(str(error)) from error
+
+    def close(self) -> None:
+        """Closes the file, when what is being read has been."""
+        self._thread.shutdown()
+        self._database.close()
+
+
 class Store:
     """Opens or creates the database at `path`; raises sqlite3.Error when that fails."""
 
@@ -39,9 +62,8 @@ class Store:
         self._writing.execute("PRAGMA journal_mode=WAL")
         self._writing.execute("PRAGMA synchronous=NORMAL")
         self._writing.executescript(schema)
-        self._reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._reading.execute("PRAGMA query_only=ON")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._reader = Reader(path)
+        self.read = self._reader.read
         self._writer = threading.Thread(target=self._write_groups, name="writer", daemon=True)
         self._writer.start()
 
@@ -51,21 +73,11 @@ class Store:
         self._queue.put((work, settled))
         return settled
 
-    async def read(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query; raises StoreFailed."""
-        try:
-            return await self._loop.run_in_executor(
-                self._reader, lambda: self._reading.execute(sql, arguments).fetchall()
-            )
-        except sqlite3.Error as error:
-            raise StoreFailed(str(error)) from error
-
     async def close(self) -> None:
         """Commits what waits and closes the files."""
         self._queue.put(None)
         await self._loop.run_in_executor(None, self._writer.join)
-        self._reader.shutdown()
-        self._reading.close()
+        self._reader.close()
         self._writing.close()
 
     def _write_groups(self) -> None:
