@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # not in the stubs
 
@@ -38,6 +38,7 @@ from ecoload.plan import (
     Route,
     Scenario,
     ServiceLevel,
+    to_tree,
 )
 from ecoload.spec import template
 
@@ -91,7 +92,7 @@ def make_plan(
         loads=loads,
         feeders=feeders,
         env=_environment(workspace, app),
-        secrets=tuple((name, secret.reference) for name, secret in sorted(shape.secrets.items())),
+        secrets=_secrets(shape, scenarios),
         auth=_auth(shape, names),
         thresholds=_conditions(chosen.thresholds, own),
         fail_when=_conditions(chosen.fail_when, own),
@@ -142,6 +143,26 @@ def _origins(
 
 def _token_app(shape: App) -> str | None:
     return shape.auth.client_credentials.app if shape.auth is not None else None
+
+
+def _secrets(shape: App, scenarios: tuple[Scenario, ...]) -> tuple[tuple[str, str], ...]:
+    """Those that the plan needs; Python may ask for any."""
+    used = set(_secret_names(to_tree(scenarios)))
+    if shape.auth is not None:
+        used.add(shape.auth.client_credentials.client_secret.secret)
+    if any(scenario.module for scenario in scenarios):
+        used |= set(shape.secrets)
+    return tuple((name, shape.secrets[name].reference) for name in sorted(used))
+
+
+def _secret_names(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict):
+        if tree.get("type") == "Ref" and tree["name"][0] == "secret":
+            yield tree["name"][1]
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _secret_names(item)
 
 
 def _auth(shape: App, names: list[str]) -> ClientCredentials | None:

@@ -776,12 +776,15 @@ def test_an_app_is_production_and_read_only_until_it_says_otherwise(write: Write
 
 
 def test_declared_environment_must_be_set_and_secrets_stay_references(write: Write) -> None:
-    targets = with_app("env: [TENANT]\nsecrets: {TOKEN: {env: A2_TOKEN}, KEY: {file: key.txt}}")
+    targets = with_app(
+        "env: [TENANT]\nsecrets: {TOKEN: {env: A2_TOKEN}, KEY: {file: key.txt}, OTHER: {env: NOT_USED}}\n"
+        "headers: {X-Key: '${secret.KEY}', X-Token: 'Token ${lower(secret.TOKEN)}'}"
+    )
     with pytest.raises(UsageError, match="TENANT must be set"):
         make_plan(write(targets), "a2", "burst")
     plan = make_plan(write(targets, SCENARIO, {"TENANT": "t", "A2_TOKEN": "hush"}), "a2", "burst")
     assert plan.env == (("TENANT", "t"),)
-    assert plan.secrets == (("KEY", "file:key.txt"), ("TOKEN", "env:A2_TOKEN"))
+    assert plan.secrets == (("KEY", "file:key.txt"), ("TOKEN", "env:A2_TOKEN")), "those it needs, no others"
     assert "hush" not in repr(plan)
 
 
