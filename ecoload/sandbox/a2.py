@@ -90,9 +90,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an event."""
+    """What became of an event; the lineage is the one it was first kept with."""
 
     sequence: int
+    lineage_id: str = ""
     duplicate: bool = False
     conflict: str = ""
 
@@ -145,7 +146,11 @@ class Ingest(App):
         await self._store.close()
 
     async def clean_up(self, run_id: str | None) -> dict[str, int]:
-        """Here first, then what A8 has of it."""
+        """Here first, then what A8 has of it; a batch on its way would come there after that."""
+        async with self._outbox.under_way:
+            return await self._clean_up(run_id)
+
+    async def _clean_up(self, run_id: str | None) -> dict[str, int]:
         deleted: dict[str, int] = await self._store.write(lambda database: _forget(database, run_id))
         if self._peers is not None and COMMAND_CENTRE in self._peers.urls:
             status, document = await self._peers.call(
@@ -180,7 +185,7 @@ class Ingest(App):
             {
                 "accepted": True,
                 "event_id": event.event_id,
-                "lineage_id": event.lineage_id,
+                "lineage_id": receipt.lineage_id,
                 "sequence": receipt.sequence,
                 "duplicate": receipt.duplicate,
             },
@@ -274,20 +279,25 @@ def parse_event(
 
 def _keep(database: sqlite3.Connection, event: Event, key: str, kept: bool) -> Receipt:
     """One event inside the writer's transaction. `kept` False is the fault that acknowledges and forgets."""
-    known = database.execute("SELECT digest, sequence FROM keys WHERE key = ?", (key,)).fetchone()
+    known = database.execute(
+        "SELECT keys.digest, sequence, lineage_id FROM keys JOIN events USING (sequence) WHERE key = ?",
+        (key,),
+    ).fetchone()
     if known is not None:
         if known[0] == event.digest:
-            return Receipt(known[1], duplicate=True)
+            return Receipt(known[1], known[2], duplicate=True)
         return Receipt(0, conflict="this idempotency key came with another body before")
     same = database.execute(
-        "SELECT digest, sequence FROM events WHERE event_id = ?", (event.event_id,)
+        "SELECT digest, sequence, lineage_id FROM events WHERE event_id = ?", (event.event_id,)
     ).fetchone()
     if same is not None and same[0] != event.digest:
         return Receipt(0, conflict="this event_id came with another body before")
+    lineage_id = event.lineage_id
     if same is not None:
-        sequence = same[1]
+        _, sequence, lineage_id = same
     elif not kept:
-        return Receipt(database.execute("SELECT COALESCE(MAX(sequence), 0) + 1 FROM events").fetchone()[0])
+        (sequence,) = database.execute("SELECT COALESCE(MAX(sequence), 0) + 1 FROM events").fetchone()
+        return Receipt(sequence, lineage_id)
     else:
         sequence = database.execute(
             "INSERT INTO events"
@@ -306,7 +316,7 @@ def _keep(database: sqlite3.Connection, event: Event, key: str, kept: bool) -> R
             ),
         ).lastrowid
     database.execute("INSERT INTO keys VALUES (?, ?, ?)", (key, event.digest, sequence))
-    return Receipt(sequence, duplicate=same is not None)
+    return Receipt(sequence, lineage_id, duplicate=same is not None)
 
 
 def _forget(database: sqlite3.Connection, run_id: str | None) -> dict[str, int]:

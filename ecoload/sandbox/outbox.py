@@ -62,6 +62,8 @@ class Outbox:
         self._event = event
         self._app = app
         self._path = path
+        self.under_way = asyncio.Lock()
+        """Held by each batch from its reading to its acknowledgement."""
         self._new = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -90,7 +92,8 @@ class Outbox:
         while True:
             self._new.clear()
             try:
-                sent = await self._send_batch(peers)
+                async with self.under_way:
+                    sent = await self._send_batch(peers)
                 wait_s = REST_S
             except (PeerFailed, StoreFailed) as error:
                 _log.warning("outbox: %s", error)

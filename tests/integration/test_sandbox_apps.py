@@ -1,54 +1,28 @@
-"""The sandbox's apps, through their public endpoints."""
+"""A2 of the sandbox through its public endpoints, and what A8 hears of it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
+import os
+import signal
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import aiohttp
 import pytest
 
 from ecoload.sandbox import Sandbox
+from tests.integration.ecosystem import call, eventually, faults
 
 GOOD: dict[str, Any] = {"namespace": "perf_test", "kind": "click", "at": 1}
 
 
-def call(
-    url: str, body: Any = None, headers: dict[str, str] | None = None, method: str | None = None
-) -> tuple[int, Any]:
-    """Status and JSON of an answer; `body` is bytes, or a document."""
-    raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(
-        url, raw, {"Content-Type": "application/json", **(headers or {})}, method=method
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, json.loads(answer.read() or b"null")
-    except urllib.error.HTTPError as error:
-        with error:
-            assert error.headers["Content-Type"] == "application/problem+json"
-            problem = json.loads(error.read() or b"{}")
-            assert "Traceback" not in str(problem)
-            return error.code, problem
-
-
-def eventually(figure: Callable[[], Any], expected: Any, within_s: float = 10.0) -> None:
-    """Fails when `figure` is not `expected` in time."""
-    deadline = time.monotonic() + within_s
-    while (found := figure()) != expected:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
+    with Sandbox(("a2", "a8")) as running:
         yield running
 
 
@@ -62,17 +36,17 @@ def a8(sandbox: Sandbox) -> str:
     return sandbox.urls["a8"]
 
 
-@pytest.fixture
-def faults(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Switches faults of A2 on, and off after the test."""
+def count(a2: str, query: str) -> int:
+    status, document = call(f"{a2}/v1/events/count?{query}")
+    assert status == 200
+    return int(document["count"])
 
-    def switch(**switches: float) -> None:
-        url = f"{sandbox.urls['a2']}/__faults"
-        status, _ = call(url, switches, {"X-Sandbox-Admin": sandbox.admin_token})
-        assert status == 200
 
-    yield switch
-    switch()
+def total(a8: str, run_id: str) -> int:
+    return int(call(f"{a8}/api/tiles/events?namespace=perf_test&run_id={run_id}")[1]["total"])
+
+
+# --- events --------------------------------------
 
 
 def test_an_event_is_accepted_and_can_be_read_back(a2: str) -> None:
@@ -82,6 +56,7 @@ def test_an_event_is_accepted_and_can_be_read_back(a2: str) -> None:
     assert receipt == {
         "accepted": True,
         "event_id": "read-back",
+        "lineage_id": "read-back",
         "sequence": receipt["sequence"],
         "duplicate": False,
     }
@@ -89,8 +64,8 @@ def test_an_event_is_accepted_and_can_be_read_back(a2: str) -> None:
     assert status == 200
     assert {key: found[key] for key in event} == event
     assert found["sequence"] == receipt["sequence"]
-    assert call(f"{a2}/v1/events/count?namespace=perf_test&run_id=rb") == (200, {"count": 1})
-    assert call(f"{a2}/v1/events/count?namespace=other&run_id=rb") == (200, {"count": 0})
+    assert count(a2, "namespace=perf_test&run_id=rb") == 1
+    assert count(a2, "namespace=other&run_id=rb") == 0
 
 
 def test_the_same_key_is_the_same_event_and_another_body_a_conflict(a2: str) -> None:
@@ -118,7 +93,7 @@ def test_of_twenty_at_once_with_one_key_one_is_kept(a2: str) -> None:
     receipts = asyncio.run(post_all())
     assert sorted(receipt["duplicate"] for receipt in receipts) == [False] + [True] * 19
     assert len({receipt["sequence"] for receipt in receipts}) == 1
-    assert call(f"{a2}/v1/events/count?run_id=at-once")[1] == {"count": 1}
+    assert count(a2, "run_id=at-once") == 1
 
 
 def test_pages_follow_each_other_to_the_end(a2: str) -> None:
@@ -144,8 +119,11 @@ def test_pages_follow_each_other_to_the_end(a2: str) -> None:
         (GOOD, {}, 422),
         (GOOD | {"event_id": "bad", "namespace": "production"}, {}, 422),
         (GOOD | {"event_id": "bad"}, {"Idempotency-Key": "a b"}, 422),
+        (GOOD | {"event_id": "bad"}, {"X-Lineage-Id": "a b"}, 422),
+        (GOOD | {"event_id": "bad"}, {"X-Ecoload-Run": "a b"}, 422),
         (GOOD | {"event_id": "bad"}, {"Content-Type": "text/html"}, 415),
         (GOOD | {"event_id": "bad", "data": {"x": "y" * 70_000}}, {}, 413),
+        (GOOD | {"event_id": "bad", "more": 2**63}, {"Idempotency-Key": "gu\u00e9ss"}, 422),
     ],
 )
 def test_a_bad_event_is_a_problem_and_is_not_kept(
@@ -171,6 +149,7 @@ def test_a_bad_event_is_a_problem_and_is_not_kept(
         ("/v1/events/%ED%A0%80", "GET", 404),
         ("/v1/events/%00", "GET", 404),
         ("/v1/events/count?run_id=%ff%ED%A0%80%00", "GET", 200),
+        ("/v1/events/count?lineage_id=%ff%ED%A0%80%00", "GET", 200),
         ("/__truth?run_id=%ff%ED%A0%80%00", "GET", 200),
         ("/%ff%ED%A0%80", "GET", 404),
     ],
@@ -179,29 +158,36 @@ def test_a_strange_request_is_answered_as_what_it_is(a2: str, path: str, method:
     assert call(a2 + path, method=method)[0] == status
 
 
-def test_a_header_that_is_no_text_is_a_problem_like_any_other(a2: str) -> None:
-    event = GOOD | {"event_id": "header"}
-    for name in ("Idempotency-Key", "X-Ecoload-Run"):
-        assert call(f"{a2}/v1/events", event, {name: "gu\u00e9ss"})[0] == 422
+def test_readiness_says_what_is_still_to_be_told(a2: str) -> None:
+    eventually(lambda: call(f"{a2}/healthz")[1]["checks"], {"database": "ok", "outbox_pending": 0})
 
 
-def test_what_is_no_http_gets_no_traceback(a2: str) -> None:
-    host, _, port = a2.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(b"\x00\xff this is no request\r\n\r\n")
-        answer = b"".join(iter(lambda: connection.recv(4096), b""))
-    assert answer.startswith(b"HTTP/1.")
-    assert b" 400 " in answer
-    assert b"Traceback" not in answer
+# --- lineage --------------------------------------
 
 
-@pytest.mark.parametrize("app", ["a2", "a8"])
-@pytest.mark.parametrize("path", ["/health", "/healthz"])
-def test_health_names_the_version_and_the_parts(sandbox: Sandbox, app: str, path: str) -> None:
-    status, health = call(sandbox.urls[app] + path)
-    assert status == 200
-    assert (health["status"], health["app"], health["checks"]["database"]) == ("ok", app, "ok")
-    assert health["version"]
+def test_what_belongs_together_is_found_by_its_lineage(a2: str, a8: str) -> None:
+    for number, headers in enumerate(({}, {"X-Lineage-Id": "of-header"}, {"X-Lineage-Id": "of-header"})):
+        event = GOOD | {"event_id": f"lineage-{number}", "run_id": "lineage"}
+        status, receipt = call(f"{a2}/v1/events", event, headers)
+        assert (status, receipt["lineage_id"]) == (202, "of-header" if headers else "lineage-0")
+    again = call(
+        f"{a2}/v1/events", GOOD | {"event_id": "lineage-1", "run_id": "lineage"}, {"X-Lineage-Id": "other"}
+    )
+    assert (again[1]["duplicate"], again[1]["lineage_id"]) == (True, "of-header")
+    own = GOOD | {"event_id": "lineage-3", "lineage_id": "of-document", "run_id": "lineage"}
+    assert call(f"{a2}/v1/events", own, {"X-Lineage-Id": "of-header"})[1]["lineage_id"] == "of-document"
+
+    _, page = call(f"{a2}/v1/events?lineage_id=of-header")
+    assert [event["event_id"] for event in page["events"]] == ["lineage-1", "lineage-2"]
+    assert count(a2, "lineage_id=of-document") == count(a2, "lineage_id=lineage-0") == 1
+    assert count(a2, "lineage_id=nobody") == 0
+    eventually(partial(total, a8, "lineage"), 4)
+    for lineage_id, events in (("of-header", 2), ("of-document", 1), ("lineage-0", 1)):
+        _, told = call(f"{a8}/api/lineage/{lineage_id}")
+        assert told["total"] == len(told["rows"]) == events
+
+
+# --- A8 hears of it --------------------------------------
 
 
 def test_the_tile_counts_what_was_ingested_each_once(a2: str, a8: str) -> None:
@@ -209,86 +195,131 @@ def test_the_tile_counts_what_was_ingested_each_once(a2: str, a8: str) -> None:
         event = GOOD | {"event_id": f"tile-{number}", "kind": kind, "run_id": "tile"}
         call(f"{a2}/v1/events", event)
         call(f"{a2}/v1/events", event)
-    tile = f"{a8}/api/tiles/events?namespace=perf_test&run_id=tile"
-    eventually(lambda: call(tile)[1]["total"], 4)
-    _, shown = call(tile)
+    eventually(partial(total, a8, "tile"), 4)
+    _, shown = call(f"{a8}/api/tiles/events?namespace=perf_test&run_id=tile")
     assert shown["by_kind"] == {"buy": 1, "click": 2, "view": 1}
     assert shown["latest"]["event_id"] == "tile-3"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/api/tiles/events", "/internal/telemetry", "/nowhere"])
-def test_a8_is_read_only_to_the_outside(a8: str, path: str, method: str) -> None:
-    assert call(a8 + path, {"events": []}, {"X-Sandbox-Internal": "guess"}, method)[0] == 405
+def test_the_internal_door_is_open_to_the_apps_only(sandbox: Sandbox, a2: str) -> None:
+    door, events = f"{a2}/internal/events", {"events": [GOOD | {"event_id": "inside", "run_id": "inside"}]}
+    for headers in ({}, {"X-Sandbox-Internal": ""}, {"X-Sandbox-Internal": sandbox.admin_token}):
+        assert call(door, events, headers)[0] == 405
+    assert count(a2, "run_id=inside") == 0
+    internal = {"X-Sandbox-Internal": sandbox._internal_token}
+    assert call(door, events, internal) == (200, {"received": 1, "new": 1})
+    assert call(door, events, internal) == (200, {"received": 1, "new": 0})
+    assert count(a2, "run_id=inside") == 1
 
 
-def test_a8_can_be_read(a8: str) -> None:
-    for method in ("GET", "HEAD"):
-        assert call(f"{a8}/api/tiles/events", method=method)[0] == 200
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), ([], 400), ({}, 400), ({"events": 1}, 422), ({"events": [1]}, 422), ({"events": [{}]}, 422)],
+)
+def test_even_the_apps_bring_in_nothing_that_is_no_event(
+    sandbox: Sandbox, a2: str, body: Any, status: int
+) -> None:
+    internal = {"X-Sandbox-Internal": sandbox._internal_token}
+    assert call(f"{a2}/internal/events", body, internal)[0] == status
 
 
-def test_the_truth_counts_what_names_a_run_and_no_probe(a2: str) -> None:
-    run = {"X-Ecoload-Run": "truth"}
-    for number in range(30):
-        call(f"{a2}/v1/events", GOOD | {"event_id": f"truth-{number}"}, run)
-    call(f"{a2}/v1/events", {}, run)
-    call(f"{a2}/v1/events/truth-1", headers=run)
-    call(f"{a2}/v1/events/truth-1", headers=run | {"X-Ecoload-Probe": "1"})
-    call(f"{a2}/v1/events/truth-1")
-    _, truth = call(f"{a2}/__truth?run_id=truth")
-    assert truth["requests"] == 32
-    assert truth["by_route"]["ingest"]["status"] == {"202": 30, "422": 1}
-    assert truth["by_route"]["event"]["requests"] == 1
-    # The run was named by the header alone, and the events are of it.
-    assert call(f"{a2}/v1/events/count?run_id=truth")[1] == {"count": 30}
-    for latency, model in zip(
-        truth["by_route"]["ingest"]["latency_ms"].values(),
-        truth["by_route"]["ingest"]["model_ms"].values(),
-        strict=True,
-    ):
-        assert latency >= model * 0.999
+# --- cleanup --------------------------------------
 
 
-def test_faults_need_the_token(a2: str) -> None:
-    for headers in ({}, {"X-Sandbox-Admin": "guess"}, {"X-Sandbox-Admin": "gu\u00e9ss"}):
-        assert call(f"{a2}/__faults", {"error_rate": 1}, headers)[0] == 403
-    assert call(f"{a2}/v1/events/count")[0] == 200
+def test_test_data_of_one_run_goes_in_a2_and_a8_and_the_rest_stays(a2: str, a8: str) -> None:
+    for run_id in ("gone", "stays"):
+        for number in range(3):
+            call(f"{a2}/v1/events", GOOD | {"event_id": f"{run_id}-{number}", "run_id": run_id})
+        eventually(partial(total, a8, run_id), 3)
+    status, document = call(f"{a2}/test-data?namespace=perf_test&run_id=gone", method="DELETE")
+    assert (status, document) == (200, {"deleted": {"events": 3, "keys": 3, "telemetry": 3}})
+    assert (count(a2, "run_id=gone"), total(a8, "gone")) == (0, 0)
+    assert (count(a2, "run_id=stays"), total(a8, "stays")) == (3, 3)
+    again = call(f"{a2}/test-data?namespace=perf_test&run_id=gone", method="DELETE")[1]
+    assert again == {"deleted": {"events": 0, "keys": 0, "telemetry": 0}}
+    # What was deleted can come again, and is told again.
+    assert call(f"{a2}/v1/events", GOOD | {"event_id": "gone-0", "run_id": "gone"})[1]["duplicate"] is False
+    eventually(partial(total, a8, "gone"), 1)
 
 
-def test_faults_that_make_no_sense_are_refused(sandbox: Sandbox, a2: str) -> None:
-    admin = {"X-Sandbox-Admin": sandbox.admin_token}
-    assert call(f"{a2}/__faults", {"error_rate": 2}, admin)[0] == 422
-    assert call(f"{a2}/v1/events/count")[0] == 200
+def test_all_test_data_goes_and_sequences_do_not_come_again(a2: str, a8: str) -> None:
+    _, before = call(f"{a2}/v1/events", GOOD | {"event_id": "all-1", "run_id": "all"})
+    status, document = call(f"{a2}/test-data?namespace=perf_test", method="DELETE")
+    assert status == 200
+    assert document["deleted"]["events"] >= 1
+    assert count(a2, "") == 0
+    _, after = call(f"{a2}/v1/events", GOOD | {"event_id": "all-2", "run_id": "all"})
+    assert after["sequence"] > before["sequence"]
+    eventually(partial(total, a8, "all"), 1)
 
 
-def test_errors_can_be_switched_on_and_spare_probes_and_health(a2: str, faults: Callable[..., None]) -> None:
-    faults(error_rate=1)
-    assert call(f"{a2}/v1/events", GOOD | {"event_id": "fault-503"})[0] == 503
-    assert call(f"{a2}/v1/events/count", headers={"X-Ecoload-Probe": "1"})[0] == 200
-    assert call(f"{a2}/health")[0] == 200
-    faults()
-    assert call(f"{a2}/v1/events", GOOD | {"event_id": "fault-503"})[1]["duplicate"] is False
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?run_id=gone",
+        "?namespace=production",
+        "?namespace=perf_test&namespace=perf_test",
+        "?namespace=perf_test&run_id=a%20b",
+        "?namespace=perf_test&run_id=",
+    ],
+)
+def test_cleanup_deletes_nothing_unless_it_says_what(a2: str, query: str) -> None:
+    call(f"{a2}/v1/events", GOOD | {"event_id": "still-here", "run_id": "still-here"})
+    assert call(f"{a2}/test-data{query}", method="DELETE")[0] == 422
+    assert count(a2, "run_id=still-here") == 1
 
 
-def test_resets_can_be_switched_on(a2: str, faults: Callable[..., None]) -> None:
-    faults(reset_rate=1)
-    with pytest.raises(ConnectionResetError):
-        call(f"{a2}/v1/events/count", headers={"X-Ecoload-Run": "resets"})
-    faults()
-    _, truth = call(f"{a2}/__truth?run_id=resets")
-    assert truth["by_route"]["count"]["status"] == {"reset": 1}
+def test_cleanup_says_so_when_a8_cannot_be_cleaned() -> None:
+    with Sandbox(("a2", "a8")) as sandbox:
+        call(f"{sandbox.urls['a2']}/v1/events", GOOD | {"event_id": "e", "run_id": "run"})
+        eventually(partial(total, sandbox.urls["a8"], "run"), 1)
+        sandbox.kill("a8")
+        cleanup = f"{sandbox.urls['a2']}/test-data?namespace=perf_test"
+        status, problem = call(cleanup, method="DELETE")
+        assert status == 503
+        assert "a8" in problem["detail"]
+        sandbox.start("a8")
+        assert call(cleanup, method="DELETE")[1]["deleted"]["telemetry"] == 1
 
 
-def test_latency_can_be_added(a2: str, faults: Callable[..., None]) -> None:
-    faults(added_latency_ms=200)
-    call(f"{a2}/v1/events/count", headers={"X-Ecoload-Run": "slow"})
-    _, truth = call(f"{a2}/__truth?run_id=slow")
-    assert truth["by_route"]["count"]["latency_ms"]["max"] >= 200
+def test_cleanup_reaches_what_is_on_its_way_to_a8() -> None:
+    with Sandbox(("a2", "a8")) as sandbox, ThreadPoolExecutor(8) as pool:
+        a2, a8 = sandbox.urls["a2"], sandbox.urls["a8"]
+        os.kill(sandbox.pids["a8"], signal.SIGSTOP)  # a batch has gone out, and is not read
+        heavy = GOOD | {"run_id": "run", "data": {"x": "y" * 60_000}}
+        for status, _ in pool.map(
+            lambda number: call(f"{a2}/v1/events", heavy | {"event_id": f"e-{number}"}), range(120)
+        ):
+            assert status == 202
+        cleaned = pool.submit(call, f"{a2}/test-data?namespace=perf_test&run_id=run", method="DELETE")
+        time.sleep(0.3)  # the cleanup is on its way as well
+        os.kill(sandbox.pids["a8"], signal.SIGCONT)
+        status, document = cleaned.result()
+        assert (status, document["deleted"]["events"]) == (200, 120)
+        call(f"{a2}/v1/events", GOOD | {"event_id": "last", "run_id": "last"})
+        eventually(partial(total, a8, "last"), 1)  # and so has come whatever went before
+        assert total(a8, "run") == 0
 
 
-def test_events_can_be_lost_though_they_are_acknowledged(a2: str, faults: Callable[..., None]) -> None:
-    faults(lose_events=1)
-    status, receipt = call(f"{a2}/v1/events", GOOD | {"event_id": "lost", "run_id": "lost"})
-    assert (status, receipt["accepted"], receipt["duplicate"]) == (202, True, False)
+# --- lost events --------------------------------------
+
+
+def test_events_can_be_lost_though_they_are_acknowledged(sandbox: Sandbox, a2: str) -> None:
+    event = GOOD | {"event_id": "lost", "run_id": "lost"}
+    with faults(sandbox, "a2", lose_events=1):
+        status, receipt = call(f"{a2}/v1/events", event)
+        assert (status, receipt["accepted"], receipt["duplicate"]) == (202, True, False)
     assert call(f"{a2}/v1/events/lost")[0] == 404
-    assert call(f"{a2}/v1/events/count?run_id=lost")[1] == {"count": 0}
+    assert count(a2, "run_id=lost") == 0
+    assert call(f"{a2}/v1/events", event)[1]["duplicate"] is False
+    assert count(a2, "run_id=lost") == 1
+
+
+def test_events_can_be_lost_between_a2_and_a8(sandbox: Sandbox, a2: str, a8: str) -> None:
+    with faults(sandbox, "a8", lose_events=1):
+        call(f"{a2}/v1/events", GOOD | {"event_id": "lost-later", "run_id": "lost-later"})
+        eventually(lambda: call(f"{a2}/healthz")[1]["checks"]["outbox_pending"], 0)
+    assert (count(a2, "run_id=lost-later"), total(a8, "lost-later")) == (1, 0)
+    call(f"{a2}/v1/events", GOOD | {"event_id": "kept-later", "run_id": "lost-later"})
+    eventually(partial(total, a8, "lost-later"), 1)

@@ -1,14 +1,12 @@
-"""What the sandbox says of itself: its truth, its latency model, its fault switches."""
+"""What the sandbox knows of itself: the requests it answered, and the latencies it draws."""
 
 from __future__ import annotations
-
-import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.behaviour import Faults, LatencyModel, LogNormal, parse_faults
+from ecoload.sandbox.behaviour import LatencyModel, LogNormal
 from ecoload.sandbox.truth import MAX_RUNS, Distribution, Truth
 
 
@@ -76,43 +74,3 @@ def test_the_same_seed_draws_the_same_whatever_other_routes_do_and_another_seed_
 
 def test_a_route_without_a_law_has_no_latency_of_its_own() -> None:
     assert LatencyModel(1, "a2", {}).draw_us("anything") == 0
-
-
-def test_faults_are_off_until_they_are_switched_on() -> None:
-    generator = random.Random(1)
-    assert {Faults().draw(generator) for _ in range(100)} == {None}
-    assert {Faults(error_rate=1).draw(generator) for _ in range(100)} == {"error"}
-    assert {Faults(reset_rate=1).draw(generator) for _ in range(100)} == {"reset"}
-    half = Faults(reset_rate=0.5, error_rate=0.5)
-    assert {half.draw(generator) for _ in range(100)} == {"reset", "error"}
-
-
-def test_switches_that_are_named_are_set_and_the_others_are_off() -> None:
-    assert parse_faults({"added_latency_ms": 50, "lose_events": 0.1}) == (
-        Faults(added_latency_ms=50, lose_events=0.1),
-        [],
-    )
-    assert parse_faults({}) == (Faults(), [])
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        [],
-        None,
-        {"error_rate": 1.1},
-        {"error_rate": -0.1},
-        {"error_rate": True},
-        {"error_rate": "1"},
-        {"error_rate": None},
-        {"added_latency_ms": 60_001},
-        {"no_such": 1},
-        {"error_rate": 0.6, "reset_rate": 0.6},
-    ],
-)
-def test_switches_that_make_no_sense_are_refused(document: object) -> None:
-    assert parse_faults(document)[1]
-
-
-def test_everything_wrong_is_said_at_once() -> None:
-    assert len(parse_faults({"error_rate": 2, "reset_rate": "x", "typo": 1})[1]) == 3
