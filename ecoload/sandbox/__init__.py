@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ecoload.sandbox.clients import LOAD, USERS, client_secret
+from ecoload.sandbox.common.clients import LOAD, USERS, client_secret
 
 __all__ = ["APPS", "Sandbox", "SandboxError"]
 

@@ -30,17 +30,17 @@ from typing import IO, Any
 import uvloop
 from aiohttp import web
 
-from ecoload.sandbox.service import App, Config, ProblemHandler, Service
+from ecoload.sandbox.common.service import App, Config, ProblemHandler, Service
 
 APPS = {
-    "a1": "a1:IdentityProvider",
-    "a2": "a2:Ingest",
-    "a3": "a3:Agent",
-    "a4": "a4:Sage",
-    "a5": "a5:StudentPilot",
-    "a6": "a6:ProviderPortal",
-    "a7": "a7:PageMaker",
-    "a8": "a8:CommandCentre",
+    "a1": "a1.app:IdentityProvider",
+    "a2": "a2.app:Ingest",
+    "a3": "a3.app:Agent",
+    "a4": "a4.app:Sage",
+    "a5": "a5.app:StudentPilot",
+    "a6": "a6.app:ProviderPortal",
+    "a7": "a7.app:PageMaker",
+    "a8": "a8.app:CommandCentre",
 }
 """Where each app is; imported only by its own process."""
 

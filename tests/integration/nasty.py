@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ecoload.sandbox import process
-from ecoload.sandbox.service import MAX_BODY_BYTES, Config, Service
+from ecoload.sandbox.common.service import MAX_BODY_BYTES, Config, Service
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 SIGN_IN, FORM_TOKEN = "s" * 43, "f" * 64

@@ -21,11 +21,11 @@ import pytest
 import requests
 
 from ecoload.sandbox import APPS, Sandbox
-from ecoload.sandbox.behaviour import COMMON_FAULTS
-from ecoload.sandbox.clients import client_secret
+from ecoload.sandbox.common.behaviour import COMMON_FAULTS
+from ecoload.sandbox.common.clients import client_secret
+from ecoload.sandbox.common.service import Config
+from ecoload.sandbox.common.tokens import AUDIENCE, Signer
 from ecoload.sandbox.process import _app
-from ecoload.sandbox.service import Config
-from ecoload.sandbox.tokens import AUDIENCE, Signer
 from tests.integration.ecosystem import alive, call, eventually, faults, fetch, metrics, pss_mb, token
 from tests.integration.nasty import (
     BODIES,

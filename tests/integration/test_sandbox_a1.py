@@ -22,7 +22,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from ecoload.sandbox import Sandbox
-from ecoload.sandbox.tokens import Signer
+from ecoload.sandbox.common.tokens import Signer
 from tests.integration.ecosystem import call, fetch, token
 
 CALLBACK = "http://127.0.0.1/callback"

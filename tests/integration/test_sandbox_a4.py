@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from ecoload.sandbox import Sandbox
-from ecoload.sandbox.a4_text import count_tokens
+from ecoload.sandbox.a4.text import count_tokens
 from tests.integration.ecosystem import call, eventually, faults, fetch, token
 
 CHAT: dict[str, Any] = {

@@ -18,12 +18,12 @@ import pytest
 from aiohttp import web
 
 from ecoload.sandbox import Sandbox
-from ecoload.sandbox.behaviour import LogNormal
-from ecoload.sandbox.peers import PeerFailed, Peers
-from ecoload.sandbox.problems import Problem, answer
-from ecoload.sandbox.service import App, Config, Service
-from ecoload.sandbox.store import StoreFailed
-from ecoload.sandbox.tokens import AUDIENCE, Signer
+from ecoload.sandbox.common.behaviour import LogNormal
+from ecoload.sandbox.common.peers import PeerFailed, Peers
+from ecoload.sandbox.common.problems import Problem, answer
+from ecoload.sandbox.common.service import CLAIMS, DRAWN_US, App, Config, Service
+from ecoload.sandbox.common.store import StoreFailed
+from ecoload.sandbox.common.tokens import AUDIENCE, Signer
 from tests.integration.ecosystem import call, eventually, faults, fetch, metrics, raw, token
 
 EVENT: dict[str, Any] = {"namespace": "perf_test", "kind": "click", "at": 1}
@@ -512,7 +512,7 @@ class Odd(App):
             return handle
 
         async def slow(request: web.Request) -> web.Response:
-            return answer({"drawn_us": request["drawn_us"]})
+            return answer({"drawn_us": request[DRAWN_US]})
 
         async def stream(request: web.Request) -> web.StreamResponse:
             response = web.StreamResponse()
@@ -522,7 +522,7 @@ class Odd(App):
             return response
 
         async def secret(request: web.Request) -> web.Response:
-            return answer(request.get("claims"))
+            return answer(request.get(CLAIMS))
 
         return [
             web.get("/error", failing(RuntimeError("a secret of the app")), name="error"),

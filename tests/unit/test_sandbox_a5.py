@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from ecoload.sandbox.a5 import wrong_with as wrong_with_signup
-from ecoload.sandbox.a5_assessments import MOST_WAIT_S, outcome_of, wait_s
-from ecoload.sandbox.a5_crm import Person
-from ecoload.sandbox.a5_login import Pending, challenge, person_of
-from ecoload.sandbox.a5_telemetry import judged, wrong_with
-from ecoload.sandbox.a5_uploads import MAX_BYTES, accept
-from ecoload.sandbox.problems import Problem
+from ecoload.sandbox.a5.app import wrong_with as wrong_with_signup
+from ecoload.sandbox.a5.assessments import MOST_WAIT_S, outcome_of, wait_s
+from ecoload.sandbox.a5.crm import Person
+from ecoload.sandbox.a5.login import Pending, challenge, person_of
+from ecoload.sandbox.a5.telemetry import judged, wrong_with
+from ecoload.sandbox.a5.uploads import MAX_BYTES, accept
+from ecoload.sandbox.common.problems import Problem
 
 NOW = 1_700_000_000_000
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)

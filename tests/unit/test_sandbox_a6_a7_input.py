@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.a6 import parse_contract, parse_registration, parse_step
-from ecoload.sandbox.a6_funnel import Registration
-from ecoload.sandbox.a7 import takes_gzip
-from ecoload.sandbox.a7_cta import Action, parse_action
-from ecoload.sandbox.billing import bill
-from ecoload.sandbox.problems import Problem
+from ecoload.sandbox.a6.app import parse_contract, parse_registration, parse_step
+from ecoload.sandbox.a6.billing import bill
+from ecoload.sandbox.a6.funnel import Registration
+from ecoload.sandbox.a7.app import takes_gzip
+from ecoload.sandbox.a7.cta import Action, parse_action
+from ecoload.sandbox.common.problems import Problem
 
 Document = dict[str, Any]
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.a3 import MAX_GOAL, parse_order
-from ecoload.sandbox.a3_scholarships import (
+from ecoload.sandbox.a3.app import MAX_GOAL, parse_order
+from ecoload.sandbox.a3.breaker import Breaker, Limits
+from ecoload.sandbox.a3.scholarships import (
     MATCHES,
     MATCHING,
     SCHOLARSHIPS_SCHEMA,
@@ -20,10 +21,9 @@ from ecoload.sandbox.a3_scholarships import (
     scholarships,
     student_of,
 )
-from ecoload.sandbox.a3_upstream import Upstream
-from ecoload.sandbox.breaker import Breaker, Limits
-from ecoload.sandbox.peers import PeerFailed, Peers
-from ecoload.sandbox.problems import Problem
+from ecoload.sandbox.a3.upstream import Upstream
+from ecoload.sandbox.common.peers import PeerFailed, Peers
+from ecoload.sandbox.common.problems import Problem
 
 GOOD: dict[str, Any] = {"namespace": "perf_test", "student_id": "student-1", "goal": "Pay for the first year"}
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.billing import MOST_CENTS, bill, is_cents
+from ecoload.sandbox.a6.billing import MOST_CENTS, bill, is_cents
 
 cents = st.integers(0, MOST_CENTS)
 

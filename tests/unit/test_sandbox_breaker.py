@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ecoload.sandbox.breaker import MAX_TRANSITIONS, Breaker, Limits
+from ecoload.sandbox.a3.breaker import MAX_TRANSITIONS, Breaker, Limits
 
 OPEN_MS = Limits().open_ms
 WINDOW_MS = Limits().window_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from ecoload.sandbox.cache import Cached
+from ecoload.sandbox.common.cache import Cached
 
 
 class Hand:

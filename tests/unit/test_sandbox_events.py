@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.a2 import parse_event
+from ecoload.sandbox.a2.app import parse_event
 
 GOOD: dict[str, Any] = {"event_id": "e-1", "namespace": "perf_test", "kind": "click", "at": 1_700_000_000_000}
 

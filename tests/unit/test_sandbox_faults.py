@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox import behaviour
-from ecoload.sandbox.behaviour import COMMON_FAULTS, MOST, Faults, Leak, parse_faults
+from ecoload.sandbox.common import behaviour
+from ecoload.sandbox.common.behaviour import COMMON_FAULTS, MOST, Faults, Leak, parse_faults
 
 SPECIAL = sorted({field.name for field in fields(Faults)} - COMMON_FAULTS)
 

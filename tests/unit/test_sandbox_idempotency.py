@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ecoload.sandbox.idempotency import KEEP_MS, KEYS_SCHEMA, Keys, Result
-from ecoload.sandbox.problems import Problem
-from ecoload.sandbox.store import Store
+from ecoload.sandbox.a3.idempotency import KEEP_MS, KEYS_SCHEMA, Keys, Result
+from ecoload.sandbox.common.problems import Problem
+from ecoload.sandbox.common.store import Store
 
 SCHEMA = f"{KEYS_SCHEMA} CREATE TABLE IF NOT EXISTS effects (name TEXT);"
 ONE, OTHER = b"digest-1", b"digest-2"

@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox import a1_accounts as accounts
-from ecoload.sandbox import a1_grants as grants
-from ecoload.sandbox.a1 import discovery
-from ecoload.sandbox.a1_clients import LOOPBACK_CALLBACK, Client, Clients, granted_scope
-from ecoload.sandbox.a1_grants import CODE_MS, KEPT_MS, REFRESH_MS, SIGN_IN_MS, Grant, Refused
-from ecoload.sandbox.a1_oauth import OAuthError, challenge_of
-from ecoload.sandbox.a1_request import AuthRequest, parse_auth_request
-from ecoload.sandbox.tokens import client_secret
+from ecoload.sandbox.a1 import accounts, grants
+from ecoload.sandbox.a1.app import discovery
+from ecoload.sandbox.a1.clients import LOOPBACK_CALLBACK, Client, Clients, granted_scope
+from ecoload.sandbox.a1.grants import CODE_MS, KEPT_MS, REFRESH_MS, SIGN_IN_MS, Grant, Refused
+from ecoload.sandbox.a1.oauth import OAuthError, challenge_of
+from ecoload.sandbox.a1.request import AuthRequest, parse_auth_request
+from ecoload.sandbox.common.tokens import client_secret
 
 INTERNAL = "internal"
 VERIFIER = "v" * 64

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import DictLoader, UndefinedError
 
-from ecoload.sandbox import pages
-from ecoload.sandbox.pages import FOLDER, POLICY, asset_routes, page
+from ecoload.sandbox.common import pages
+from ecoload.sandbox.common.pages import FOLDER, POLICY, asset_routes, page
 
 TEMPLATES = sorted(FOLDER.glob("*.html"))
 SHOWN = '<p title="{{ text }}">{{ text }}</p><a href="/x?q={{ text | urlencode }}">link</a>'

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox import payments
-from ecoload.sandbox.a5_stripe import (
+from ecoload.sandbox.a5 import mock_provider as payments
+from ecoload.sandbox.a5.mock_provider import Reply, Stamp
+from ecoload.sandbox.a5.stripe import (
     CHARGE_COLUMNS,
     LEAST_CENTS,
     MOST_CENTS,
@@ -23,7 +24,6 @@ from ecoload.sandbox.a5_stripe import (
     parse_customer,
     parse_intent,
 )
-from ecoload.sandbox.payments import Reply, Stamp
 
 NOW = Stamp(1_700_000_000_123, "run-1")
 GOOD = {"amount": "1000", "currency": "usd", "customer": "cus_test_0001"}

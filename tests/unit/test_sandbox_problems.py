@@ -17,7 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from ecoload.sandbox.problems import (
+from ecoload.sandbox.common.problems import (
     ADMIN_HEADER,
     LINEAGE_HEADER,
     MAX_DEPTH,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.a4_request import DEFAULT_TOKENS, MAX_TOKENS, Chat, parse_chat
-from ecoload.sandbox.a4_text import complete, count_tokens
+from ecoload.sandbox.a4.request import DEFAULT_TOKENS, MAX_TOKENS, Chat, parse_chat
+from ecoload.sandbox.a4.text import complete, count_tokens
 
 GOOD: dict[str, Any] = {
     "model": "scholarship-sage",

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecoload.sandbox.a8_filters import FILTERS, MAX_ROWS, Query, parse_query
-from ecoload.sandbox.a8_overview import TTL_S, Overview
-from ecoload.sandbox.a8_rows import MAX_CENTS, SCHEMA, Intake, Row, date_of, row_of, rows_of
-from ecoload.sandbox.a8_seeds import DEMO, EVENTS, REFERENCE, RUN, STATES, history
-from ecoload.sandbox.a8_tiles import MAX_ENTRIES, Tiles, dollars
-from ecoload.sandbox.behaviour import Faults
-from ecoload.sandbox.problems import Problem
-from ecoload.sandbox.store import Store
+from ecoload.sandbox.a8.filters import FILTERS, MAX_ROWS, Query, parse_query
+from ecoload.sandbox.a8.overview import TTL_S, Overview
+from ecoload.sandbox.a8.rows import MAX_CENTS, SCHEMA, Intake, Row, date_of, row_of, rows_of
+from ecoload.sandbox.a8.seeds import DEMO, EVENTS, REFERENCE, RUN, STATES, history
+from ecoload.sandbox.a8.tiles import MAX_ENTRIES, Tiles, dollars
+from ecoload.sandbox.common.behaviour import Faults
+from ecoload.sandbox.common.problems import Problem
+from ecoload.sandbox.common.store import Store
 
 T = TypeVar("T")
 HISTORY = sorted(history(1), key=lambda row: row.received_at)

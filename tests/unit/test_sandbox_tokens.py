@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.tokens import (
+from ecoload.sandbox.common.tokens import (
     AUDIENCE,
     REFETCH_S,
     ScopeMissing,

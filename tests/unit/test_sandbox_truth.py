@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.behaviour import LatencyModel, LogNormal
-from ecoload.sandbox.truth import MAX_RUNS, Distribution, Truth
+from ecoload.sandbox.common.behaviour import LatencyModel, LogNormal
+from ecoload.sandbox.common.truth import MAX_RUNS, Distribution, Truth
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300))

@@ -21,7 +21,6 @@ from ecoload.errors import UsageError
 from ecoload.measure.frames import SAMPLE_COLUMNS, Decoder, Frame, split_key
 from ecoload.measure.outcome import Outcome
 from ecoload.plan import (
-    OPERATORS,
     ConstantArrivalRate,
     ConstantVUs,
     Executor,
@@ -36,7 +35,6 @@ from ecoload.plan import (
     Scenario,
 )
 from ecoload.spec.feeders import FILE, read_data
-from ecoload.spec.scenarios import OPERATORS as YAML_OPERATORS
 from tests.unit.support import MS, NO_REPLY, SLOT, T0, ManualClock, Reply, Request, ScriptedTransport
 from tests.unit.support import S as SECOND
 
@@ -325,7 +323,6 @@ def test_a_request_carries_the_token_where_its_route_wants_one(tmp_path: Path) -
 
 
 def test_checks_are_those_of_yaml(tmp_path: Path) -> None:
-    assert set(YAML_OPERATORS) == OPERATORS
     course = Course(
         tmp_path,
         """

@@ -1,0 +1,1 @@
+"""A1, identity provider (OIDC)."""

@@ -1,0 +1,1 @@
+"""A2, API and event ingest."""

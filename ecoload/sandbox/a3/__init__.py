@@ -1,0 +1,1 @@
+"""A3, scholarship agent."""

@@ -1,0 +1,1 @@
+"""A5, student pilot: web front end and payments."""

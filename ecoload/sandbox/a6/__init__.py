@@ -1,0 +1,1 @@
+"""A6, provider portal."""
