@@ -19,6 +19,7 @@ from ecoload.guard.approval import reasons_for_approval
 from ecoload.guard.peaks import peak_rate, peak_vus, total_duration_ns
 from ecoload.plan import (
     Choose,
+    ClientCredentials,
     ConstantArrivalRate,
     ConstantVUs,
     Load,
@@ -90,10 +91,10 @@ def _plan_routes(plan: Plan) -> Table:
 
 def _plan_facts(plan: Plan) -> Table:
     most = peak_rate(plan)
-    places = [
-        f"{o.app} {'embedded sandbox' if o.embedded else f'{o.scheme}://{o.authority}'} ({o.environment})"
-        for o in plan.origins
-    ]
+    places: dict[str, list[str]] = {}
+    for o in plan.origins:
+        where = "embedded sandbox" if o.embedded else f"{o.scheme}://{o.authority}"
+        places.setdefault(f"{where} ({o.environment})", []).append(o.app)
     lines = [
         ("Time", f"{span(total_duration_ns(plan, grace=False) / 1e9)} and grace", ""),
         (
@@ -101,13 +102,19 @@ def _plan_facts(plan: Plan) -> Table:
             f"{whole(peak_vus(plan))} VUs · {'no bound on' if most is None else rate(most)} starts/s",
             "",
         ),
-        ("May reach", ", ".join(places), ""),
+        ("May reach", "; ".join(f"{' '.join(apps)}: {place}" for place, apps in places.items()), ""),
+        *([("Tokens", _tokens(plan.auth, plan), "")] if plan.auth is not None else []),
         ("Seed", str(plan.seed), ""),
         ("Spec", plan.spec_hash, ""),
         ("Plan", plan.execution_hash, ""),
     ]
     lines += [("Approval", reason, "yellow") for reason in reasons_for_approval(plan)]
     return labelled(lines)
+
+
+def _tokens(auth: ClientCredentials, plan: Plan) -> str:
+    scope = f", for {auth.scope}" if auth.scope else ""
+    return f"from {plan.origins[auth.origin].app}:{auth.path} as {auth.client_id}{scope}"
 
 
 def _asks_for(load: Load) -> str:

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from ecoload.measure.recorder import Recorder
+from ecoload.plan import ClientCredentials
 from ecoload.report.live import LINE_EVERY_S, sparkline
 from ecoload.report.terminal import live_view, print_plan, print_result
 from tests.unit.measuring import a_plan, second_of
@@ -124,6 +125,18 @@ def run_through(view: Any, folder: Path, seconds: int) -> None:
     for second in range(seconds):
         view.second(second_of(recorder, second + 1, [20.0]))
     view.end()
+
+
+def test_a_plan_says_where_its_tokens_come_from() -> None:
+    def told(auth: ClientCredentials | None) -> str:
+        by = console(80)
+        print_plan(dataclasses.replace(a_plan(), auth=auth), by)
+        return said(by)
+
+    app = a_plan().origins[0].app
+    auth = ClientCredentials(0, "/oidc/token", "ecoload", "A1_CLIENT_SECRET", "a2")
+    assert f"from {app}:/oidc/token as ecoload, for a2" in told(auth)
+    assert "Tokens" not in told(None)
 
 
 def test_a_plan_shows_only_the_routes_that_its_loads_send_to() -> None:
