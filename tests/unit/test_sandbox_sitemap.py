@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.a7.catalogue import MAJORS, SCHOLARSHIPS, STATES, Catalogue
+from ecoload.sandbox.a7.catalogue import MAJORS, SCHOLARSHIPS, Catalogue
 from ecoload.sandbox.a7.sitemap import TTL_S, Shared, Sitemap, addresses, make
+from ecoload.sandbox.common.states import STATES
 
 BASE = "http://127.0.0.1:8007"
 SPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"

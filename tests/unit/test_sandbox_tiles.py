@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from ecoload.sandbox.a8.filters import FILTERS, MAX_ROWS, Query, parse_query
 from ecoload.sandbox.a8.overview import TTL_S, Overview
 from ecoload.sandbox.a8.rows import MAX_CENTS, SCHEMA, Intake, Row, date_of, row_of, rows_of
-from ecoload.sandbox.a8.seeds import DEMO, EVENTS, REFERENCE, RUN, STATES, history
+from ecoload.sandbox.a8.seeds import DEMO, EVENTS, REFERENCE, RUN, history
 from ecoload.sandbox.a8.tiles import MAX_ENTRIES, Tiles, dollars
 from ecoload.sandbox.common.behaviour import Faults
 from ecoload.sandbox.common.problems import Problem
+from ecoload.sandbox.common.states import STATES
 from ecoload.sandbox.common.store import Store
 
 T = TypeVar("T")

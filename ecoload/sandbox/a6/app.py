@@ -17,7 +17,6 @@ from aiohttp import web
 from ecoload.sandbox.a6.billing import AI_MARKUP, FEE_BASIS_POINTS, MOST_CENTS, Bill, bill, is_cents
 from ecoload.sandbox.a6.contracts import Origin
 from ecoload.sandbox.a6.funnel import SCHEMA, STAGES, Funnel, Registration
-from ecoload.sandbox.a7.catalogue import STATES
 from ecoload.sandbox.common.behaviour import LogNormal
 from ecoload.sandbox.common.emitter import Emitter
 from ecoload.sandbox.common.pages import asset_routes, page
@@ -34,6 +33,7 @@ from ecoload.sandbox.common.problems import (
     run_of,
 )
 from ecoload.sandbox.common.service import App, Config
+from ecoload.sandbox.common.states import STATES
 from ecoload.sandbox.common.store import Store
 
 MAX_PAGE = 500

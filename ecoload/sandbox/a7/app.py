@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from ecoload.sandbox.a7 import sitemap
-from ecoload.sandbox.a7.catalogue import MAJORS, SCHOLARSHIPS, STATES, Catalogue
+from ecoload.sandbox.a7.catalogue import MAJORS, SCHOLARSHIPS, Catalogue
 from ecoload.sandbox.a7.cta import MAX_BYTES, SCHEMA, Actions, parse_action
 from ecoload.sandbox.a7.sitemap import Sitemap
 from ecoload.sandbox.common.behaviour import LatencyModel, LogNormal, until
@@ -29,6 +29,7 @@ from ecoload.sandbox.common.pages import FOLDER, asset_routes, page
 from ecoload.sandbox.common.peers import Peers
 from ecoload.sandbox.common.problems import Problem, answer, json_object, lineage_of, run_of
 from ecoload.sandbox.common.service import DRAWN_US, App, Config
+from ecoload.sandbox.common.states import STATES
 from ecoload.sandbox.common.store import Store
 
 _COLD = {"sitemap": LogNormal(1500, 2500)}

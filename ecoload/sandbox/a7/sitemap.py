@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from datetime import date
 from xml.sax.saxutils import escape
 
-from ecoload.sandbox.a7.catalogue import MAJORS, SCHOLARSHIPS, STATES, Catalogue
+from ecoload.sandbox.a7.catalogue import MAJORS, SCHOLARSHIPS, Catalogue
 from ecoload.sandbox.common.cache import Cached
+from ecoload.sandbox.common.states import STATES
 
 TTL_S = 3600.0
 PAGES = ("/", "/browse", "/browse/states", "/browse/majors")

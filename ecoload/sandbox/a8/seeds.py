@@ -18,6 +18,7 @@ from typing import Any
 
 from ecoload.sandbox.a8.rows import DAY_MS, Row, row_of
 from ecoload.sandbox.common.problems import NAMESPACE
+from ecoload.sandbox.common.states import STATES
 
 DEMO = "demo"
 FIRST_DAY = date(2026, 1, 1)
@@ -26,13 +27,9 @@ EVENTS = {NAMESPACE: 5000, DEMO: 500}
 """At least so many events; the last story is told to its end."""
 RUN = "seed"
 REFERENCE = "reference"
-
-STATES = tuple(
-    "AK AL AR AZ CA CO CT DC DE FL GA HI IA ID IL IN KS KY LA MA MD ME MI MN MO MS MT NC ND NE NH NJ NM NV NY"
-    " OH OK OR PA RI SC SD TN TX UT VA VT WA WI WV WY".split()
-)
 PAGES = ("/", "/browse", "/browse/states", "/browse/majors")
 
+_STATES = tuple(sorted(STATES))
 _START_MS = (FIRST_DAY.toordinal() - date(1970, 1, 1).toordinal()) * DAY_MS
 _HOUR_MS = 3_600_000
 _DELAY_MS = (200, 1_000)
@@ -66,7 +63,7 @@ def _stories(chance: random.Random, namespace: str) -> Iterator[Iterator[dict[st
         name = f"{namespace}-{number:04d}"
         told = chance.choices((_visit, _student, _provider), (60, 25, 15))[0](chance, name)
         begun = _START_MS + chance.randrange(DAYS * DAY_MS - _HOUR_MS)
-        yield _dated(chance, told, f"seed-{name}", chance.choice(STATES), begun)
+        yield _dated(chance, told, f"seed-{name}", chance.choice(_STATES), begun)
 
 
 def _dated(
