@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import random
 import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from ecoload.sandbox.common.behaviour import Faults, LatencyModel, Leak, LogNormal, parse_faults, until
+from ecoload.sandbox.common.behaviour import Faults, LatencyModel, LogNormal, until
 from ecoload.sandbox.common.metrics import CONTENT_TYPE, Metrics
 from ecoload.sandbox.common.peers import PeerFailed, Peers
 from ecoload.sandbox.common.problems import (
@@ -46,6 +45,7 @@ from ecoload.sandbox.common.problems import (
     token_given,
 )
 from ecoload.sandbox.common.store import StoreFailed
+from ecoload.sandbox.common.switches import Switches
 from ecoload.sandbox.common.tokens import ScopeMissing, TokenRefused
 from ecoload.sandbox.common.truth import Truth
 
@@ -93,8 +93,13 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.faults = Faults()
+        self.switches = Switches(random.Random(f"{config.seed}/{config.app}/faults"), self.special_faults)
         self.metrics = Metrics()
+
+    @property
+    def faults(self) -> Faults:
+        """What is switched on now."""
+        return self.switches.faults
 
     def routes(self) -> Sequence[web.RouteDef]:
         """The routes beside the common ones."""
@@ -124,11 +129,7 @@ class Service:
         self._model = LatencyModel(
             config.seed, config.app, {"health": LogNormal(1, 2), "healthz": LogNormal(1, 2), **app.laws}
         )
-        self._chance = random.Random(f"{config.seed}/{config.app}/faults")
         self._truth = Truth()
-        self._leak = Leak()
-        self._faults_since_s = self._faults_end_s = math.inf
-        self._faults_off: asyncio.TimerHandle | None = None
         self._peers: Peers | None = None
         self._protected = app.protected | {_CLEANUP}
         self.web = web.Application(middlewares=[self._around], client_max_size=MAX_BODY_BYTES)
@@ -159,8 +160,7 @@ class Service:
 
     async def close(self) -> None:
         """Ends the app."""
-        if self._faults_off is not None:
-            self._faults_off.cancel()
+        self._app.switches.close()
         await self._app.close()
         if self._peers is not None:
             await self._peers.close()
@@ -213,30 +213,12 @@ class Service:
 
     async def _show_faults(self, request: web.Request) -> web.Response:
         self._admin_only(request)
-        return answer(self._fault_state())
+        return answer(self._app.switches.document())
 
     async def _set_faults(self, request: web.Request) -> web.Response:
         self._admin_only(request)
-        faults, ttl_s, wrong = parse_faults(await json_body(request), self._app.special_faults)
-        if wrong:
-            raise Problem(422, "the faults are not valid", wrong)
-        self._switch(faults)
-        if math.isfinite(ttl_s):
-            self._faults_end_s = time.monotonic() + ttl_s
-            self._faults_off = asyncio.get_running_loop().call_later(ttl_s, self._switch, Faults())
-        return answer(self._fault_state())
-
-    def _switch(self, faults: Faults) -> None:
-        if self._faults_off is not None:
-            self._faults_off.cancel()
-            self._faults_off = None
-        self._faults_since_s, self._faults_end_s = time.monotonic(), math.inf
-        self._app.faults = faults
-        self._leak.grow(faults, 0.0)
-
-    def _fault_state(self) -> dict[str, Any]:
-        left = self._faults_end_s - time.monotonic()
-        return asdict(self._app.faults) | {"ends_in_s": round(left, 3) if math.isfinite(left) else None}
+        self._app.switches.set(await json_body(request))
+        return answer(self._app.switches.document())
 
     def _admin_only(self, request: web.Request) -> None:
         if not token_given(request, ADMIN_HEADER, self._config.admin_token):
@@ -253,14 +235,11 @@ class Service:
         run_id = request.headers.get(RUN_HEADER)
         probe = request.headers.get(PROBE_HEADER) == "1"
         request[DRAWN_US] = self._model.draw_us(route)  # a handler may know better, and say so here
-        faults = self._app.faults
         spared = probe or route in _HEALTH
-        fault = None if spared else faults.draw(self._chance)
+        fault = None if spared else self._app.switches.draw()
         begun_ns = started_ns
         if not spared:
-            minutes = (time.monotonic() - self._faults_since_s) / 60 if faults != Faults() else 0.0
-            added_ms = faults.added_latency_ms + self._leak.grow(faults, minutes)
-            begun_ns += round(added_ms * 1e6)
+            begun_ns += round(self._app.switches.added_ms() * 1e6)
             await until(begun_ns)
         if fault is None:
             response = await self._answer(request, handler)
