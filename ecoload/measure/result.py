@@ -229,14 +229,14 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """The tree of `run.json`: plain values only."""
-        tree: dict[str, Any] = _plain(to_tree(self))
+        tree: dict[str, Any] = plain(to_tree(self))
         return {"schema": SCHEMA} | tree
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Enums as their words, at any depth."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.value if isinstance(value, StrEnum) else value

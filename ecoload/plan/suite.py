@@ -1,0 +1,150 @@
+"""The suite's plan: every run of the protocol, in order, as one frozen value with one hash.
+
+Rules
+-----
+- It holds each run's plan whole, and beside it the same plan under the remedy of a known issue, where there
+  is one: whatever may be sent is in it, so that one approval covers it.
+- Its hash is over the hashes of its runs and all that decides when and whether they are sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+
+from ecoload.plan import Plan, Probe, ProtocolHeader, to_tree
+
+
+class Gate(StrEnum):
+    """What a phase that does not pass does to those after it: HALT ends the protocol (exit 4); PASS
+    holds up every later phase until all of it passes; NONE nothing."""
+
+    HALT = "halt"
+    PASS = "pass"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Lets the protocol go on past a known issue up to and including the day `until` (ISO, UTC)."""
+
+    by: str
+    reason: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIssue:
+    """A failing of one level of one route that is known by name. `remedy` is what to do about it;
+    `warm` (path of a GET, a template) what puts the remedy in place for a retest, every `every_ns`
+    (0: once)."""
+
+    id: str
+    app: str
+    route: str
+    level: str
+    summary: str
+    remedy: str
+    warm: str | None = None
+    every_ns: int = 0
+    waiver: Waiver | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to do where a route fails without being a known issue; shown beside the failure."""
+
+    app: str
+    route: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppRun:
+    """One run of a phase. `app` is `all` for the health phase, whose plan asks every app at once.
+    `warmed` is the same plan under the remedies of the app's known issues."""
+
+    app: str
+    plan: Plan
+    warmed: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase: its runs in order, `parallel` of them at a time. `profile` is None for health."""
+
+    name: str
+    profile: str | None
+    gate: Gate
+    runs: tuple[AppRun, ...]
+    parallel: int = 1
+    optional: bool = False
+
+    @property
+    def batches(self) -> tuple[tuple[AppRun, ...], ...]:
+        """The runs that go on at the same time, batch after batch."""
+        return tuple(self.runs[i : i + self.parallel] for i in range(0, len(self.runs), self.parallel))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An app whose availability is probed for as long as the suite runs."""
+
+    app: str
+    probe: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class SuitePlan:
+    """The whole protocol. `rehearsal` says why it is one (nothing: it is the real thing)."""
+
+    tool_version: str
+    protocol: ProtocolHeader
+    apps: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    known_issues: tuple[KnownIssue, ...]
+    remedies: tuple[Remedy, ...]
+    watched: tuple[Watched, ...]
+    uptime: float
+    seed: int
+    duration_scale: float
+    rehearsal: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> Iterator[tuple[Phase, AppRun]]:
+        return ((phase, run) for phase in self.phases for run in phase.runs)
+
+    @property
+    def execution_hash(self) -> str:
+        """SHA-256 over everything that decides what is sent, in what order and when."""
+        return _hash(self, lambda plan: plan.execution_hash, sent=True)
+
+    @property
+    def spec_hash(self) -> str:
+        """SHA-256 over what people wrote of it, unresolved."""
+        return _hash(self, lambda plan: plan.spec_hash, sent=False)
+
+
+def _hash(suite: SuitePlan, of: Callable[[Plan], str], *, sent: bool) -> str:
+    content = {
+        "protocol": to_tree(suite.protocol),
+        "apps": suite.apps,
+        "phases": [
+            {
+                "name": phase.name,
+                "gate": phase.gate,
+                "optional": phase.optional,
+                "runs": [[r.app, of(r.plan), of(r.warmed) if r.warmed else None] for r in phase.runs],
+            }
+            | ({"parallel": phase.parallel} if sent else {})
+            for phase in suite.phases
+        ],
+        "known_issues": to_tree(suite.known_issues),
+        "watched": [watched.app for watched in suite.watched],
+        "uptime": suite.uptime,
+    }
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
