@@ -11,6 +11,7 @@ Rules
 - What is asked beside the load (probes, tokens) never goes to a route that has an effect.
 - A redirect is followed only to a listed origin, and to nothing a step could not have been sent to; never
   to a fault.
+- What `deny` names is never sent, whoever declares it: no step, probe, token or redirect goes there.
 - A GET or HEAD that no route declares is allowed on an app that allows writes, and nowhere else.
 """
 
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from urllib.parse import SplitResult, parse_qsl, unquote
 
 from ecoload.errors import GuardRefused
+from ecoload.guard.denied import denied_by
 from ecoload.guard.namespace import constant, namespace_value, namespace_values
 from ecoload.guard.paths import (
     DEFAULT_PORT,
@@ -33,7 +35,7 @@ from ecoload.guard.paths import (
 )
 from ecoload.guard.reach import steps, used_origins
 from ecoload.guard.text import has_dot_segment, header_value_ok
-from ecoload.plan import Plan, Probe, Route, Step
+from ecoload.plan import Origin, Plan, Probe, Route, Step
 
 __all__ = ["RedirectRules", "check_plan", "namespace_value", "redirect_allowed"]
 
@@ -119,7 +121,11 @@ class RedirectRules:
         if origin.environment == "production" and index not in self._used | {from_origin}:
             # Nobody was asked to approve it.
             return False
+        if denied_by(self._plan.deny, method, parts.path or "/"):
+            return False
         path = (parts.path or "/")[len(origin.base_path.rstrip("/")) :] or "/"
+        if denied_by(self._plan.deny, method, path):
+            return False
         fitting = [
             (declared, match)
             for declared, pattern in self._declared[index]
@@ -168,11 +174,19 @@ def _step_refusals(plan: Plan, step: Step) -> Iterator[str]:
     if step.method != route.method:
         yield f"route {name} is declared as {route.method}, and the step sends {step.method}"
     yield from _path_refusals(step, route, name)
+    yield from _denied_refusals(plan, origin, step.method, with_holes(step.path))
     yield from _header_refusals(step)
     if route.effect == "write":
         yield from _write_refusals(plan, step, route, name)
     elif route.effect == "fault" and origin.environment == "production":
         yield f"route {name} injects a fault, and {origin.app} is production"
+
+
+def _denied_refusals(plan: Plan, origin: Origin, method: str, path: str) -> Iterator[str]:
+    """By the path as it is declared and, below a base path, as it is sent."""
+    pattern = denied_by(plan.deny, method, path) or denied_by(plan.deny, method, origin.base_path + path)
+    if pattern is not None:
+        yield f"{method} {shown(path)} of {origin.app} is denied (guardrails: deny: {pattern!r})"
 
 
 def _path_refusals(step: Step, route: Route, name: str) -> Iterator[str]:
@@ -240,6 +254,8 @@ def _question_refusals(plan: Plan, name: str, origin: int, method: str, path: st
         yield f"{name}: it goes to a host that targets.yaml does not list"
         return
     app, path = plan.origins[origin].app, path.partition("?")[0]
+    for reason in _denied_refusals(plan, plan.origins[origin], method, path):
+        yield f"{name}: {reason}"
     if has_dot_segment(unquote(path)):
         yield f"{name}: its path {shown(path)} has a segment that is . or .."
     for route in plan.routes:

@@ -463,6 +463,8 @@ class Plan:
     proxy: str | None = None
     http: HttpLimits = HttpLimits()
     approval_over_vus: int = 60
+    deny: tuple[str, ...] = ()
+    """What is never sent: `METHOD /path`, with `*` for any method or within a segment, `/**` for any rest."""
     spec_hash: str = field(default="", metadata={"hash": False})
 
     @property

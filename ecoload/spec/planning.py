@@ -106,6 +106,7 @@ def make_plan(
         proxy=proxy,
         http=HttpLimits(targets.http.connect_timeout, targets.http.max_header, targets.http.max_body),
         approval_over_vus=targets.guardrails.approval_over_vus,
+        deny=tuple(targets.guardrails.deny),
         spec_hash=_spec_hash(workspace, app, profile, scenarios, feeders),
     )
 
@@ -135,7 +136,9 @@ def _origins(
         if url is None or (url == "sandbox" != urls[planned] and name not in needed):
             continue
         try:
-            origins.append(origin(name, app, url, workspace.root, embedded=name in embedded))
+            production = workspace.targets.guardrails.production_hosts
+            embeds = name in embedded
+            origins.append(origin(name, app, url, workspace.root, embedded=embeds, production=production))
         except ValueError as error:
             raise UsageError(f"the address of {name}: {error}") from None
     return tuple(origins)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import ipaddress
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -23,8 +24,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from ecoload.plan import NamespaceAt, Origin
 from ecoload.spec import template
-from ecoload.spec.profiles import Conditions, Profile, Slo
-from ecoload.spec.shape import Count, EachEntry, Model, Name, PositiveDuration, Rate, Size
+from ecoload.spec.phases import KnownIssueShape, PhaseShape, Word
+from ecoload.spec.profiles import Conditions, Profile, Share, Slo
+from ecoload.spec.shape import Count, EachEntry, EachItem, Model, Name, PositiveDuration, Rate, Size
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 ENGINE_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "traceparent"})
@@ -95,6 +97,19 @@ Template = Annotated[str, AfterValidator(safe_text), WithJsonSchema({"type": "st
 VariableName = Annotated[str, Field(pattern=_VARIABLE_NAME)]
 
 
+def _denied(text: str) -> str:
+    method, _, path = text.partition(" ")
+    if method != "*" and method.lower() not in METHODS:
+        raise ValueError(f"expected a method or *, and a path, such as `POST /v1/charges`, got {text!r}")
+    if not path.startswith("/") or re.search(r"[\s?#\\{}]", path) or "**" in path.removesuffix("/**"):
+        raise ValueError(f"expected a path such as /v1/charges, /v1/*/refunds or /admin/**, got {text!r}")
+    return text
+
+
+Denied = Annotated[str, AfterValidator(_denied), WithJsonSchema({"type": "string"})]
+HostPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*.:_-]+$", max_length=253)]
+
+
 class Protocol(Model):
     """What stands at the head of every report."""
 
@@ -108,11 +123,17 @@ class Protocol(Model):
 
 class Defaults(Model):
     slo: Slo = Slo(p95_ms=150.0, p95_stretch_ms=120.0, error_rate=0.01)
+    uptime: Share = 0.999
+    """Share of the availability probes that must be answered while a suite runs."""
 
 
 class Guardrails(Model):
     approval_over_vus: Count = 60
     """More VUs than this need a human's approval."""
+    production_hosts: Annotated[list[HostPattern], Field(default_factory=list)]
+    """Hosts that are production whatever their app says: `*.example.com`."""
+    deny: Annotated[list[Denied], Field(default_factory=list)]
+    """What is never sent: a method or `*`, and a path (`*` in a segment, `**` for any rest)."""
 
 
 class Http(Model):
@@ -167,6 +188,8 @@ class Route(Model):
     """`none`: sent without the app's token."""
     namespace: Namespace | None = None
     slo: Slo | None = None
+    remedy: Word | None = None
+    """What to do where it fails; shown beside the failure."""
 
     @property
     def method(self) -> str:
@@ -305,6 +328,8 @@ class App(Model):
     """The namespace that may be written; read-only where not stated."""
     max_rps: Rate | None = None
     version_from: Probe | None = None
+    health: Annotated[list[Name], Field(default_factory=list)]
+    """The routes that tell whether it is up; the first one is probed while a suite runs."""
     routes: Annotated[dict[Name, Route], EachEntry, Field(default_factory=dict)]
     scenarios: Annotated[list[Name], Field(min_length=1)] | None = None
     """The scenarios of this app; a profile runs the first unless it names another."""
@@ -333,6 +358,10 @@ class Targets(Model):
     guardrails: Annotated[Guardrails, Field(default_factory=Guardrails)]
     http: Annotated[Http, Field(default_factory=Http)]
     profiles: Annotated[dict[Name, Profile], EachEntry, Field(default_factory=dict)]
+    phases: Annotated[list[PhaseShape], EachItem, Field(default_factory=list)]
+    """What `ecoload suite` carries out, in this order."""
+    known_issues: Annotated[list[KnownIssueShape], EachItem, Field(default_factory=list)]
+    """Failings that are tracked by name."""
     apps: Annotated[dict[Name, App], Field(min_length=1), EachEntry]
     """the apps of the ecosystem"""
 
@@ -341,8 +370,11 @@ Address = tuple[Literal["http", "https"], str, int, str]
 """Scheme, host, port and path."""
 
 
-def origin(name: str, app: App, url: str, workspace: pathlib.Path, *, embedded: bool) -> Origin:
-    """The app as it is reached at `url`. Raises ValueError for an address that is not allowed."""
+def origin(
+    name: str, app: App, url: str, workspace: pathlib.Path, *, embedded: bool, production: Sequence[str] = ()
+) -> Origin:
+    """The app as it is reached at `url`; `production` are patterns of hosts that are production whatever
+    the app says. Raises ValueError for an address that is not allowed."""
 
     def file(path: str | None) -> str | None:
         return str(workspace / path) if path is not None else None
@@ -352,6 +384,8 @@ def origin(name: str, app: App, url: str, workspace: pathlib.Path, *, embedded: 
     environment = "sandbox" if embedded and app.environment == "production" else app.environment
     where: Address = ("http", "sandbox", 0, "") if url == "sandbox" else split_url(url)
     scheme, host, port, path = where
+    if not embedded and any(fnmatchcase(host.lower(), pattern.lower()) for pattern in production):
+        environment = "production"
     return Origin(
         app=name,
         scheme=scheme,

@@ -96,6 +96,7 @@ class _Loading:
         self.unreadable: set[str] = set()
 
     def load(self) -> Workspace:
+        from ecoload.spec.phase_references import check_phases
         from ecoload.spec.references import check_references
         from ecoload.spec.targets import Targets
 
@@ -106,6 +107,7 @@ class _Loading:
         profiles: Mapping[tuple[str, str], Any] = {}
         if reading is not None and targets is not None:
             profiles = check_references(targets, reading, self._owners(), self.environ)
+            check_phases(targets, reading)
         sources = self._compile(targets, reading, data)
         readings = [*([reading] if reading else []), *(found for found, _ in self.shapes.values())]
         problems = [*self.problems, *(problem for found in readings for problem in found.problems)]
