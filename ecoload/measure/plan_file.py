@@ -1,4 +1,4 @@
-"""Reads `plan.json` of a run's folder back into the Plan that it was written from.
+"""Reads plans back into the values that they were written from: `plan.json`, `protocol.json`.
 
 Rules
 -----
@@ -20,6 +20,7 @@ import orjson
 from ecoload import plan as plan_module
 from ecoload.errors import UsageError
 from ecoload.plan import Plan
+from ecoload.plan.suite import Outline
 
 
 def read_plan(path: Path) -> Plan:
@@ -33,6 +34,17 @@ def read_plan(path: Path) -> Plan:
     except (orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: not a plan of this version: {error}") from error
     return plan
+
+
+def read_outline(tree: Any) -> Outline:
+    """The suite's outline in a `protocol.json`. Raises UsageError where it is none."""
+    try:
+        outline = _read((Outline,), tree)
+        if not isinstance(outline, Outline):
+            raise ValueError("it holds something else")
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise UsageError(f"not a protocol of this version: {error}") from error
+    return outline
 
 
 def _read(hints: tuple[Any, ...], tree: Any) -> Any:

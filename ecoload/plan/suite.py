@@ -99,6 +99,37 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseOutline:
+    """A phase without its plans; `apps` in the order of its runs."""
+
+    name: str
+    profile: str | None
+    gate: Gate
+    optional: bool
+    parallel: int
+    apps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a suite was asked to be: all that its result is judged by beside the runs themselves. It is
+    what `protocol.json` holds, so that a result can be formed again from the suite's folder alone."""
+
+    tool_version: str
+    protocol: ProtocolHeader
+    apps: tuple[str, ...]
+    phases: tuple[PhaseOutline, ...]
+    known_issues: tuple[KnownIssue, ...]
+    remedies: tuple[Remedy, ...]
+    uptime: float
+    seed: int
+    duration_scale: float
+    rehearsal: tuple[str, ...]
+    spec_hash: str
+    execution_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class SuitePlan:
     """The whole protocol. `rehearsal` says why it is one (nothing: it is the real thing)."""
 
@@ -117,6 +148,33 @@ class SuitePlan:
     @property
     def runs(self) -> Iterator[tuple[Phase, AppRun]]:
         return ((phase, run) for phase in self.phases for run in phase.runs)
+
+    def outline(self) -> Outline:
+        """The suite without its plans."""
+        return Outline(
+            tool_version=self.tool_version,
+            protocol=self.protocol,
+            apps=self.apps,
+            phases=tuple(
+                PhaseOutline(
+                    phase.name,
+                    phase.profile,
+                    phase.gate,
+                    phase.optional,
+                    phase.parallel,
+                    tuple(run.app for run in phase.runs),
+                )
+                for phase in self.phases
+            ),
+            known_issues=self.known_issues,
+            remedies=self.remedies,
+            uptime=self.uptime,
+            seed=self.seed,
+            duration_scale=self.duration_scale,
+            rehearsal=self.rehearsal,
+            spec_hash=self.spec_hash,
+            execution_hash=self.execution_hash,
+        )
 
     @property
     def execution_hash(self) -> str:

@@ -1,0 +1,422 @@
+"""A suite, judged: its outline, the results of its runs and a few facts in, the SuiteResult out.
+
+Rules
+-----
+- Pure: the same folder gives the same result, on any machine, at any time. The day that waivers are held
+  against is the day on which the suite began.
+- Of a cell's runs the last one without a remedy counts (`retest` after a fix); a known issue's level may be
+  saved by the run under its remedy (`warmed`), nothing else may. What fails in that run though it held
+  without the remedy, fails.
+- A gate is passed by PASS, MITIGATED and WAIVED; in a rehearsal by INCONCLUSIVE too.
+- READY needs everything run and held. A FAIL that is neither mitigated nor waived, and whatever could not be
+  told, is NOT_READY; a rehearsal is CONDITIONAL at best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from ecoload.plan.suite import Gate, KnownIssue, Outline, PhaseOutline
+from ecoload.verdict.items import Judged, Key, items_of
+from ecoload.verdict.known_issues import issue_of, state_of, verdict_of, waiver_of
+from ecoload.verdict.readiness import egrs, grade, part_score
+from ecoload.verdict.suite_result import (
+    Approvals,
+    Cell,
+    CellResult,
+    Failure,
+    IssueResult,
+    IssueState,
+    Item,
+    Measured,
+    PhaseResult,
+    Readiness,
+    RunNote,
+    SuiteResult,
+    SuiteStatus,
+    Uptime,
+)
+
+FIRST = "first measurement"
+"""What the score before is read from, where no earlier bundle is given."""
+LEAST_PROBES = 1000
+"""With fewer nothing can be said of 99.9 %."""
+
+WORST_FIRST = (
+    Cell.FAIL,
+    Cell.INCONCLUSIVE,
+    Cell.AWAITING_APPROVAL,
+    Cell.NOT_RUN,
+    Cell.WAIVED,
+    Cell.MITIGATED,
+    Cell.PASS,
+    Cell.NOT_APPLICABLE,
+)
+PASSES = frozenset({Cell.PASS, Cell.MITIGATED, Cell.WAIVED, Cell.NOT_APPLICABLE})
+
+Tree = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OneRun:
+    """One run of a cell. `kind` is `first`, `warmed` or `retest`; `folder` from the suite's own; `result`
+    its `run.json`; `error` why there is none though it was tried."""
+
+    kind: str
+    folder: str
+    result: Tree | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteFacts:
+    """What neither the outline nor the runs tell. `runs` by `(phase, app)`, in the order they were made;
+    `gated` the phases that need an approval, `awaiting` those of them without; `uptime` probes sent and
+    answered by app; `previous` an earlier score and what it was read from."""
+
+    suite_id: str
+    started_at: str
+    ended_at: str
+    duration_s: float
+    runs: Mapping[tuple[str, str], Sequence[OneRun]]
+    interrupted: bool = False
+    gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    awaiting: frozenset[str] = frozenset()
+    approved_by: str = ""
+    uptime: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    previous: tuple[float, str] | None = None
+
+
+def judge_suite(outline: Outline, facts: SuiteFacts) -> SuiteResult:
+    """The result of a suite, whole or as far as it has come."""
+    phases = tuple(judge_phases(outline, facts))
+    uptime = tuple(_uptime(outline, facts))
+    issues = tuple(_issue(issue, phases, _today(facts)) for issue in outline.known_issues)
+    halted = _halted(outline, phases)
+    verdicts = [phase.verdict for phase in phases] + [one.verdict for one in uptime]
+    conditions = tuple(_conditions(outline, phases, issues, facts))
+    failed = Cell.FAIL in verdicts
+    unsure = not outline.rehearsal and Cell.INCONCLUSIVE in verdicts
+    unfinished = facts.interrupted or any(
+        cell.verdict is Cell.NOT_RUN for phase in phases for cell in phase.cells
+    )
+    status = SuiteStatus.READY
+    if failed or halted or unsure or (unfinished and not facts.awaiting):
+        status = SuiteStatus.NOT_READY
+    elif conditions or outline.rehearsal or unfinished:
+        status = SuiteStatus.CONDITIONAL
+    return SuiteResult(
+        suite_id=facts.suite_id,
+        status=status,
+        rehearsal=outline.rehearsal,
+        conditions=conditions,
+        halted=halted,
+        interrupted=facts.interrupted,
+        exit_code=_exit_code(facts, phases, failed, bool(halted), unsure, unfinished, bool(conditions)),
+        started_at=facts.started_at,
+        ended_at=facts.ended_at,
+        duration_s=round(facts.duration_s, 3),
+        duration_scale=outline.duration_scale,
+        seed=outline.seed,
+        tool_version=outline.tool_version,
+        spec_hash=outline.spec_hash,
+        execution_hash=outline.execution_hash,
+        protocol=outline.protocol,
+        apps=outline.apps,
+        versions=_versions(phases),
+        readiness=_readiness(phases, uptime, facts.previous),
+        phases=phases,
+        known_issues=issues,
+        availability=uptime,
+        approvals=Approvals(dict(facts.gated), facts.approved_by, tuple(sorted(facts.awaiting))),
+        failures=tuple(_failures(outline, phases, uptime)),
+    )
+
+
+def judge_phases(outline: Outline, facts: SuiteFacts) -> Iterator[PhaseResult]:
+    """Each phase as far as it has come."""
+    for phase in outline.phases:
+        cells = tuple(_cell(outline, phase, app, facts) for app in phase.apps)
+        verdicts = [cell.verdict for cell in cells]
+        yield PhaseResult(
+            name=phase.name,
+            profile=phase.profile,
+            gate=phase.gate.value,
+            optional=phase.optional,
+            verdict=worst_cell(verdicts),
+            score_first=part_score(_credited(cells, first=True)),
+            score_last=part_score(_credited(cells, first=False)),
+            cells=cells,
+        )
+
+
+def passes_gate(verdict: Cell, *, rehearsal: bool) -> bool:
+    """Whether what comes after a gate may go on."""
+    return verdict in PASSES or (rehearsal and verdict is Cell.INCONCLUSIVE)
+
+
+def worst_cell(verdicts: Iterable[Cell]) -> Cell:
+    """The worst of several; NOT_APPLICABLE of none."""
+    found = set(verdicts)
+    return next((one for one in WORST_FIRST if one in found), Cell.NOT_APPLICABLE)
+
+
+# --- a cell ---------------------------------------------------------------------------------------
+
+
+def _cell(outline: Outline, phase: PhaseOutline, app: str, facts: SuiteFacts) -> CellResult:
+    runs = facts.runs.get((phase.name, app), ())
+    if not runs:
+        if phase.name in facts.awaiting:
+            return CellResult(app, Cell.AWAITING_APPROVAL, facts.gated.get(phase.name, ()))
+        return CellResult(app, Cell.NOT_RUN, ())
+    notes = tuple(_note(run) for run in runs)
+    if failed := next((run.error for run in reversed(runs) if run.result is None), ""):
+        return CellResult(app, Cell.FAIL, (failed,), notes)
+    items = tuple(_items(runs, outline.known_issues, _today(facts)))
+    reasons = tuple(
+        f"{item.app} {item.of}: {item.last.reason or item.last.was}"
+        for item in items
+        if item.verdict is not Cell.PASS
+    )
+    return CellResult(app, worst_cell(item.verdict for item in items), reasons, notes, items)
+
+
+def _items(runs: Sequence[OneRun], issues: Sequence[KnownIssue], today: date) -> Iterator[Item]:
+    plain = [_by_key(run) for run in runs if run.kind != "warmed"]
+    warmed = [_by_key(run) for run in runs if run.kind == "warmed"]
+    cold, warm = plain[-1] if plain else {}, warmed[-1] if warmed else {}
+    if runs[-1].kind == "retest":
+        # After a fix the remedy is not asked again; what it had shown belongs to the time before.
+        warm = {}
+    first = plain[0] if plain else warm
+    for key in dict.fromkeys([*cold, *warm]):
+        without, under = cold.get(key), warm.get(key)
+        any_of = without or under
+        assert any_of is not None
+        issue = issue_of(any_of, issues)
+        begun = first.get(key) or any_of
+        verdict, last = _verdict(without, under, issue, today)
+        yield Item(
+            kind=any_of.kind,
+            app=any_of.app,
+            of=any_of.of,
+            must_be=any_of.must_be,
+            first=begun.measured,
+            last=last,
+            verdict=verdict,
+            issue=issue.id if issue else "",
+            level=any_of.level,
+            limit=any_of.limit,
+        )
+
+
+def _verdict(
+    cold: Judged | None, warm: Judged | None, issue: KnownIssue | None, today: date
+) -> tuple[Cell, Measured]:
+    """What counts of one item, and the figure that it counts by."""
+    if issue is not None:
+        verdict = verdict_of(issue, _word(cold), _word(warm), today)
+        counts = warm if warm is not None and verdict is not Cell.PASS else cold or warm
+    else:
+        broke = warm is not None and _word(warm) == "FAIL"
+        counts = warm if broke or cold is None else cold
+        verdict = Cell(_word(counts) or Cell.INCONCLUSIVE)
+    assert counts is not None
+    return verdict, counts.measured
+
+
+def _word(item: Judged | None) -> str | None:
+    return None if item is None else item.measured.verdict
+
+
+def _by_key(run: OneRun) -> dict[Key, Judged]:
+    return {item.key: item for item in items_of(run.result or {})}
+
+
+def _note(run: OneRun) -> RunNote:
+    tree = run.result
+    if tree is None:
+        return RunNote(run.kind, run.folder, Cell.FAIL.value, "INVALID", 0.0)
+    validity = str((tree.get("validity") or {}).get("status") or "INVALID")
+    seconds = float(tree.get("duration_s") or 0.0)
+    version = str(tree.get("target_version") or "")
+    return RunNote(run.kind, run.folder, str(tree["verdict"]), validity, seconds, version)
+
+
+def _credited(cells: Sequence[CellResult], *, first: bool) -> Iterator[Cell]:
+    for cell in cells:
+        if not cell.items:
+            yield cell.verdict
+        for item in cell.items:
+            plain = Cell.PASS if item.first.verdict == "PASS" else Cell.FAIL
+            yield plain if first else item.verdict
+
+
+# --- the whole ------------------------------------------------------------------------------------
+
+
+def _issue(issue: KnownIssue, phases: Sequence[PhaseResult], today: date) -> IssueResult:
+    """By the first phase in which its level decides; a later phase in which it fails tells against it."""
+    found = [(cell, item) for phase in phases for cell in phase.cells for item in cell.items
+             if item.issue == issue.id]  # fmt: skip
+    cold = warm = limit = None
+    state = IssueState.NOT_MEASURED
+    if found:
+        cell, item = found[0]
+        retested = any(run.kind == "warmed" for run in cell.runs)
+        fixed = item.verdict is Cell.PASS
+        cold, limit = item.first.value, item.limit
+        warm = item.last.value if retested and not fixed else None
+        seen = item.last.verdict if retested and not fixed else None
+        state = state_of("PASS" if fixed else item.first.verdict, seen)
+        if any(other.verdict in (Cell.FAIL, Cell.WAIVED) for _, other in found):
+            state = IssueState.STILL_FAILING
+    return IssueResult(
+        id=issue.id,
+        app=issue.app,
+        route=issue.route,
+        level=issue.level,
+        limit=limit,
+        summary=issue.summary,
+        remedy=issue.remedy,
+        state=state,
+        cold=cold,
+        warm=warm,
+        waiver=waiver_of(issue, today),
+    )
+
+
+def _conditions(
+    outline: Outline, phases: Sequence[PhaseResult], issues: Sequence[IssueResult], facts: SuiteFacts
+) -> Iterator[str]:
+    for issue in issues:
+        if issue.state is IssueState.MITIGATED:
+            yield f"{issue.id} passes only under its remedy: {issue.remedy}"
+        elif issue.waiver is not None and issue.waiver.valid and issue.state is IssueState.STILL_FAILING:
+            given = issue.waiver
+            yield f"{issue.id} is waived by {given.by} until {given.until}: {given.reason}"
+        elif issue.state is IssueState.INCONCLUSIVE and outline.rehearsal and _cold_fails(issue, phases):
+            yield f"{issue.id} fails, and its retest could not tell"
+    for phase in phases:
+        if phase.name in facts.awaiting:
+            yield f"{phase.name} was not run: it needs an approval"
+
+
+def _cold_fails(issue: IssueResult, phases: Sequence[PhaseResult]) -> bool:
+    items = (item for phase in phases for cell in phase.cells for item in cell.items)
+    return any(item.issue == issue.id and item.first.verdict == "FAIL" for item in items)
+
+
+def _halted(outline: Outline, phases: Sequence[PhaseResult]) -> str:
+    """Why the protocol ended at a gate that halts; nothing where it did not."""
+    for outlined, phase in zip(outline.phases, phases, strict=True):
+        begun = any(cell.runs for cell in phase.cells)
+        done = all(cell.runs for cell in phase.cells)
+        if outlined.gate is not Gate.HALT or not begun:
+            continue
+        if phase.verdict is Cell.FAIL or (
+            done and not passes_gate(phase.verdict, rehearsal=bool(outline.rehearsal))
+        ):
+            reasons = "; ".join(reason for cell in phase.cells for reason in cell.reasons[:3])
+            return f"{phase.name} is {phase.verdict}: {reasons}"
+    return ""
+
+
+def _exit_code(
+    facts: SuiteFacts,
+    phases: Sequence[PhaseResult],
+    failed: bool,
+    halted: bool,
+    unsure: bool,
+    unfinished: bool,
+    conditional: bool,
+) -> int:
+    """The first of docs/exit-codes.md that applies."""
+    nothing_ran = not any(cell.runs for phase in phases for cell in phase.cells)
+    if facts.awaiting and nothing_ran:
+        return 3
+    if facts.interrupted:
+        return 130
+    if halted:
+        return 4
+    if failed:
+        return 99
+    if unsure or (unfinished and not facts.awaiting):
+        return 5
+    return 8 if conditional or unfinished else 0
+
+
+def _uptime(outline: Outline, facts: SuiteFacts) -> Iterator[Uptime]:
+    for app in outline.apps:
+        if app not in facts.uptime:
+            continue
+        probes, answered = facts.uptime[app]
+        share = answered / probes if probes else None
+        if share is None or probes < LEAST_PROBES:
+            verdict, reason = Cell.INCONCLUSIVE, f"{probes} probes, {LEAST_PROBES} are needed"
+        else:
+            verdict = Cell.PASS if share >= outline.uptime else Cell.FAIL
+            sign = "≥" if verdict is Cell.PASS else "<"
+            reason = f"{share * 100:.3f} % {sign} {outline.uptime * 100:g} %"
+        yield Uptime(app, probes, answered, share, verdict, reason)
+
+
+def _readiness(
+    phases: Sequence[PhaseResult], uptime: Sequence[Uptime], previous: tuple[float, str] | None
+) -> Readiness:
+    up = part_score(one.verdict for one in uptime)
+    after = egrs([*(phase.score_last for phase in phases), up])
+    before, source = egrs([*(phase.score_first for phase in phases), up]), FIRST
+    if previous is not None:
+        before, source = previous
+    return Readiness(before, after, round(after - before, 1), grade(after), source)
+
+
+def _versions(phases: Sequence[PhaseResult]) -> dict[str, str]:
+    return {
+        cell.app: run.target_version
+        for phase in phases
+        for cell in phase.cells
+        for run in cell.runs
+        if run.target_version
+    }
+
+
+def _failures(outline: Outline, phases: Sequence[PhaseResult], uptime: Sequence[Uptime]) -> Iterator[Failure]:
+    for phase in phases:
+        for cell in phase.cells:
+            if cell.verdict is Cell.FAIL and not cell.items:
+                reason = "; ".join(cell.reasons)
+                yield Failure(phase.name, cell.app, "the run", "can be carried out", "not", reason, "")
+            for item in cell.items:
+                if item.verdict is Cell.FAIL:
+                    failing = next((run for run in reversed(cell.runs) if run.verdict == "FAIL"), None)
+                    yield Failure(
+                        phase=phase.name,
+                        app=item.app,
+                        of=item.of,
+                        must_be=item.must_be,
+                        was=item.last.was,
+                        reason=item.last.reason,
+                        remedy=_remedy(outline, item),
+                        diagnostics=f"{failing.folder}/diagnostics.md" if failing else "",
+                    )
+    for one in uptime:
+        if one.verdict is Cell.FAIL:
+            limit = f"uptime ≥ {outline.uptime * 100:g} %"
+            yield Failure("availability", one.app, "health", limit, one.reason, one.reason, "")
+
+
+def _remedy(outline: Outline, item: Item) -> str:
+    for issue in outline.known_issues:
+        if issue.id == item.issue:
+            return issue.remedy
+    return next((r.text for r in outline.remedies if (r.app, r.route) == (item.app, item.of)), "")
+
+
+def _today(facts: SuiteFacts) -> date:
+    return date.fromisoformat(facts.started_at[:10])
