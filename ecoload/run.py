@@ -18,8 +18,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -75,6 +75,54 @@ class Request:
     out: Path
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     approved_by: str = ""
+    folder: Path | None = None
+    """Where the run is written; a new folder below `out` where not stated."""
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first press stops every generator gracefully, the second at once.
+    `presses` holds those so far."""
+
+    def __init__(self) -> None:
+        self.presses: list[int] = []
+        self._generators: list[Generator] = []
+
+    def pressed(self, number: int, _: FrameType | None = None) -> None:
+        self.presses.append(number)
+        for generator in self._generators:
+            self._end(generator)
+
+    @contextmanager
+    def reach(self, generator: Generator) -> Iterator[list[int]]:
+        """Has a generator hear of the presses in the block, those before it included."""
+        self._generators.append(generator)
+        if self.presses:
+            self._end(generator)
+        try:
+            yield self.presses
+        finally:
+            self._generators.remove(generator)
+
+    def _end(self, generator: Generator) -> None:
+        if len(self.presses) == 1:
+            generator.stop("interrupted")
+        else:
+            generator.abort("interrupted twice")
+
+
+@contextmanager
+def interrupts() -> Iterator[Interrupts]:
+    """Takes the signals over for the block; in a thread that is not the main one nothing is taken over."""
+    taken = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield taken
+        return
+    before = {number: signal.signal(number, taken.pressed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield taken
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +157,14 @@ def prepare(plan: Plan, *, approved_by: str = "") -> Plan:
 def run_once(request: Request, view: View) -> Finished:
     """Carries out one plan. The result is in the run's folder below `request.out` too."""
     plan = prepare(request.plan, approved_by=request.approved_by)
-    started = datetime.now(UTC)
+    return carry_out(replace(request, plan=plan), view)
+
+
+def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> Finished:
+    """Carries out a plan that is prepared. Whoever has taken the signals over says so by `heard`."""
+    plan, started = request.plan, datetime.now(UTC)
     run_id = f"{started:%Y%m%dT%H%M%S}-{plan.app}-{plan.profile}-{os.urandom(2).hex()}"
-    folder = _folder(request.out, run_id, plan)
+    folder = _folder(request.folder or request.out / run_id, plan)
     with ExitStack() as stack:
         stack.enter_context(locked(plan, str(folder)))
         tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))
@@ -122,7 +175,8 @@ def run_once(request: Request, view: View) -> Finished:
         view.begin(plan, run_id, folder)
         stack.callback(view.end)
         course = _Course(plan, folder, view)
-        with Generator(job) as generator, _interrupts(generator) as presses:
+        taking = interrupts() if heard is None else nullcontext(heard)
+        with taking as taken, Generator(job) as generator, taken.reach(generator) as presses:
             course.follow(generator, presses, tokens)
         notes += course.notes
         persisted, problem = _persisted(plan, run_id, tokens)
@@ -283,31 +337,7 @@ class _Course:
         self._view.second(interval)
 
 
-@contextmanager
-def _interrupts(generator: Generator) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM as a list of presses; the first stops the load gracefully."""
-    presses: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield presses
-        return
-
-    def pressed(number: int, _: FrameType | None) -> None:
-        presses.append(number)
-        if len(presses) == 1:
-            generator.stop("interrupted")
-        else:
-            generator.abort("interrupted twice")
-
-    before = {number: signal.signal(number, pressed) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield presses
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _folder(out: Path, run_id: str, plan: Plan) -> Path:
-    folder = out / run_id
+def _folder(folder: Path, plan: Plan) -> Path:
     try:
         folder.mkdir(parents=True)
         (folder / "plan.json").write_bytes(orjson.dumps(to_tree(plan), option=orjson.OPT_INDENT_2))

@@ -33,7 +33,7 @@ class ProbeFailed(Exception):
 def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
     """The value at the probe's JSON path. Raises ProbeFailed."""
     origin = plan.origins[probe.origin]
-    target = origin.base_path + _target(plan, probe, run_id)
+    target = origin.base_path + target_of(plan, probe, run_id)
     said = f"{origin.app}: GET {target}"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     status, body = exchange(plan, origin, run_id, "GET", target, headers)
@@ -58,11 +58,12 @@ def exchange(
     target: str,
     headers: Mapping[str, str],
     body: bytes | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, bytes]:
     """Status and body of a request beside the load. Raises ProbeFailed where there is no answer."""
     if not origin.addresses:
         raise ProbeFailed(f"{origin.app}: the name {origin.host} has no address")
-    connection = _Pinned(origin)
+    connection = _Pinned(origin, timeout_s)
     own = {
         "Host": origin.authority,
         "User-Agent": f"ecoload/{plan.tool_version}",
@@ -91,18 +92,19 @@ def exchange(
 class _Pinned(http.client.HTTPConnection):
     """A connection to the address the guard has checked, whatever the name says by now."""
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin.addresses[0], origin.port, timeout=TIMEOUT_S)
-        self._origin = origin
+    def __init__(self, origin: Origin, timeout_s: float) -> None:
+        super().__init__(origin.addresses[0], origin.port, timeout=timeout_s)
+        self._origin, self._timeout_s = origin, timeout_s
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self.host, self.port), TIMEOUT_S)
+        self.sock = socket.create_connection((self.host, self.port), self._timeout_s)
         if self._origin.scheme == "https":
             context = client_context(self._origin)
             self.sock = context.wrap_socket(self.sock, server_hostname=self._origin.host)
 
 
-def _target(plan: Plan, probe: Probe, run_id: str) -> str:
+def target_of(plan: Plan, probe: Probe, run_id: str) -> str:
+    """The path and query of a probe, below the origin's own path. Raises ProbeFailed."""
     protocol = {"namespace": plan.protocol.namespace, "name": plan.protocol.name}
     scope = Scope(seed=plan.seed, run_id=run_id, protocol=protocol, env=dict(plan.env), secrets={})
     parts = probe.path.parts if isinstance(probe.path, Text) else (probe.path,)
