@@ -342,7 +342,11 @@ class NamespaceAt:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLevel:
-    """What a route must reach; None is not judged. Milliseconds of response time, shares of 1."""
+    """What a route must reach; None is not judged. Milliseconds of response time, shares of 1, counts.
+
+    `failed_checks` counts what could not be captured too; `p95_drift` is how far the P95 of the last third
+    of the measured time may be from the first third's, either way.
+    """
 
     p50_ms: float | None = None
     p90_ms: float | None = None
@@ -350,6 +354,9 @@ class ServiceLevel:
     p99_ms: float | None = None
     p95_stretch_ms: float | None = None
     error_rate: float | None = None
+    timeouts: int | None = None
+    failed_checks: int | None = None
+    p95_drift: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,12 @@ class Slo(Model):
     p99_ms: Milliseconds | None = None
     p95_stretch_ms: Milliseconds | None = None
     error_rate: Share | None = None
+    timeouts: Count | None = None
+    """At most so many requests without an answer in time."""
+    failed_checks: Count | None = None
+    """At most so many answers that fail a check or lack what is to be captured."""
+    p95_drift: Share | None = None
+    """How far the P95 of the last third may be from the first third's."""
 
     def over(self, level: ServiceLevel) -> ServiceLevel:
         """`level` with what stands here put over it."""

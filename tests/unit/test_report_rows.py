@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ecoload.report.rows import facts, headline, judged, measured, not_ok, reasons, route_verdict
 from tests.unit.report_samples import failing, invalid, passing
 
@@ -14,6 +16,28 @@ def test_levels_come_first_then_persistence_then_conditions() -> None:
 def test_a_level_shows_its_limit_its_value_and_its_interval() -> None:
     row = judged(passing())[0]
     assert (row.must_be, row.was, row.interval) == ("P95 ≤ 125 ms", "89.2 ms", "87.1 – 91.4 ms")
+
+
+@pytest.mark.parametrize(
+    ("level", "limit", "value", "must_be", "was"),
+    [
+        ("p95_stretch_ms", 120.0, 89.24, "P95 stretch ≤ 120 ms", "89.2 ms"),
+        ("error_rate", 0.01, 0.0425, "errors ≤ 1 %", "4.25 %"),
+        ("timeouts", 0, 12, "timeouts ≤ 0", "12"),
+        ("failed_checks", 3, None, "failed checks ≤ 3", "–"),
+        ("p95_drift", 0.1, -0.1234, "P95 drift ≤ ±10 %", "-12 %"),
+        ("p95_drift", 0.1, 0.0312, "P95 drift ≤ ±10 %", "+3.1 %"),
+    ],
+)
+def test_each_level_is_shown_in_its_unit(
+    level: str, limit: float, value: float | None, must_be: str, was: str
+) -> None:
+    result = passing()
+    result["routes"][0]["slo"]["levels"] = [
+        {"level": level, "limit": limit, "value": value, "interval": None, "verdict": "PASS", "reason": ""}
+    ]
+    row = judged(result)[0]
+    assert (row.must_be, row.was, row.interval) == (must_be, was, "")
 
 
 def test_a_stretch_level_decides_nothing() -> None:

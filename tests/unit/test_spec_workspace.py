@@ -637,6 +637,47 @@ def test_loads_stand_side_by_side(write: Write) -> None:
     assert [load.scenario for load in plan.loads] == [0, 0] and len(plan.scenarios) == 1
 
 
+def test_counts_and_drift_are_levels_too(write: Write) -> None:
+    level = "slo: {timeouts: 0, failed_checks: 3, p95_drift: 10%}"
+    plan = make_plan(write(TARGETS.replace("effect: none}", f"effect: none, {level}}}")), "a2", "burst")
+    slo = plan.routes[1].slo
+    assert (slo.timeouts, slo.failed_checks, slo.p95_drift, slo.p95_ms) == (0, 3, 0.1, 150)
+    wrong = "slo: {timeouts: -1, failed_checks: 1%, p95_drift: 2}"
+    assert [
+        message.partition("slo.")[2]
+        for message in problems(
+            write, TARGETS.replace("{get: /health, effect: none}", f"{{get: /health, effect: none, {wrong}}}")
+        )
+    ] == [
+        "timeouts: should be greater than or equal to 0, got -1",
+        "failed_checks: expected a whole number, got '1%'",
+        "p95_drift: expected a share such as 0.01 or 1%, got 2",
+    ]
+
+
+def test_the_shipped_routes_say_what_must_not_fail_once() -> None:
+    workspace = load_workspace(ROOT / "targets.yaml", environ={})
+    found = {
+        f"{route.app}.{route.name}": [
+            level
+            for level in ("timeouts", "failed_checks", "p95_drift")
+            if getattr(route.slo, level) is not None
+        ]
+        for route in make_plan(workspace, "a2", "baseline").routes
+    }
+    assert {name: levels for name, levels in found.items() if levels} == {
+        "a3.orchestration_replay": ["failed_checks"],
+        "a3.effects": ["failed_checks"],
+        "a4.chat_completions": ["timeouts", "p95_drift"],
+        "a5.payment_config": ["failed_checks"],
+        "a5.payment_summary": ["failed_checks"],
+        "a5.payment_intent": ["failed_checks"],
+        "a5.confirm_payment": ["failed_checks"],
+        "a6.billing": ["failed_checks"],
+        "a8.finance_tile": ["failed_checks"],
+    }
+
+
 def test_an_app_narrows_a_profile(write: Write) -> None:
     plan = make_plan(write(with_app("profiles: {burst: {max_vus: 10, slo: {p95_ms: null}}}")), "a2", "burst")
     executor = plan.loads[0].executor
