@@ -460,6 +460,8 @@ class Plan:
     """Must hold over the whole run."""
     fail_when: tuple[Condition, ...] = ()
     abort_when: tuple[Condition, ...] = ()
+    decides: tuple[str, ...] = ()
+    """The service levels that decide, by name; the others are shown only. Empty: all decide."""
     warm_up_ns: int = 0
     persistence: Persistence | None = None
     request_count: Probe | None = None

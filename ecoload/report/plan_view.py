@@ -99,6 +99,7 @@ def _plan_facts(plan: Plan) -> Table:
         ),
         ("May reach", "; ".join(f"{' '.join(apps)}: {place}" for place, apps in places.items()), ""),
         *([("Tokens", _tokens(plan.auth, plan), "")] if plan.auth is not None else []),
+        *([("Decides", f"{', '.join(plan.decides)}; other levels are shown", "")] if plan.decides else []),
         ("Seed", str(plan.seed), ""),
         ("Spec", plan.spec_hash, ""),
         ("Plan", plan.execution_hash, ""),

@@ -97,6 +97,7 @@ def make_plan(
         thresholds=_conditions(chosen.thresholds, own),
         fail_when=_conditions(chosen.fail_when, own),
         abort_when=_conditions([*chosen.abort_when, *shape.abort_when], own),
+        decides=tuple(dict.fromkeys(chosen.decides)),
         warm_up_ns=_scaled(chosen.warm_up, duration_scale),
         persistence=_persistence(shape, routes, app, home),
         request_count=_probe(shape.request_count, home),

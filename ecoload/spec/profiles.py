@@ -54,6 +54,14 @@ ConditionText = Annotated[
         {"type": "string", "examples": ["p95 < 300ms", "ingest: error_rate > 1% for 10s after 5s"]}
     ),
 ]
+Decides = Annotated[
+    list[
+        Literal[
+            "p50_ms", "p90_ms", "p95_ms", "p99_ms", "error_rate", "timeouts", "failed_checks", "p95_drift"
+        ]
+    ],
+    Field(min_length=1, default_factory=list),
+]
 Conditions = Annotated[list[ConditionText], Field(default_factory=list)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Share = Annotated[
@@ -110,6 +118,8 @@ class Common(Model):
     fail_when: Conditions
     abort_when: Conditions
     slo: Slo | None = None
+    decides: Decides
+    """The service levels that decide; the others are shown only. All decide where not stated."""
 
 
 class Closed(Common):
@@ -340,7 +350,7 @@ LoadEntry = (
 )
 
 
-BESIDE_LOADS = frozenset({"warm_up", "thresholds", "fail_when", "abort_when", "slo"})
+BESIDE_LOADS = frozenset({"warm_up", "thresholds", "fail_when", "abort_when", "slo", "decides"})
 """Keys of the profile as a whole, in either form."""
 
 
@@ -356,6 +366,8 @@ class Loads(Model):
     fail_when: Conditions
     abort_when: Conditions
     slo: Slo | None = None
+    decides: Decides
+    """As in a profile of a single load."""
 
     @model_validator(mode="after")
     def _own_keys(self) -> Self:

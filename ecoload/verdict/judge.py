@@ -70,7 +70,7 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
     judged = _judged_routes(plan, figures)
     validity = judge_validity(figures, _circumstances(plan, facts, judged))
     levels = [
-        judge_route(route.slo, found, validity, plan.seed) if index in judged else None
+        judge_route(route.slo, found, validity, plan.seed, plan.decides) if index in judged else None
         for index, (route, found) in enumerate(zip(plan.routes, figures.routes, strict=True))
     ]
     thresholds = (
@@ -165,7 +165,7 @@ def _circumstances(plan: Plan, facts: RunFacts, judged: set[int]) -> Circumstanc
     return Circumstances(
         # The generator counts the starts of all loads together: beside closed ones they tell nothing.
         planned_starts=due if model_of(plan) == "open" else None,
-        tightest_level_ms=tightest_ms(plan.routes[index].slo for index in judged),
+        tightest_level_ms=tightest_ms((plan.routes[index].slo for index in judged), plan.decides),
         closed_unpaced=model_of(plan) == "closed" and not any(load.pacing_ns for load in plan.loads),
         spinning=plan.pacing_mode == "spin",
         server_count=facts.server_count,

@@ -9,13 +9,13 @@ Rules
 - Counts (`timeouts`, `failed_checks`) and `p95_drift` leave the warm-up out, as the others do. The drift is
   the P95 of the last third of the measured time against the first third's; either way beyond is a FAIL.
 - SUSPECT turns PASS into INCONCLUSIVE and leaves FAIL; INVALID turns both.
-- A stretch level is shown and never decides.
+- A stretch level is shown and never decides, nor does a level that the profile leaves out of its `decides`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ecoload.measure.blocks import percentile_us, samples_in, thirds
@@ -44,8 +44,11 @@ def samples_needed(share: float) -> int:
     return math.ceil(math.log(0.05) / math.log(share))
 
 
-def judge_route(slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int) -> RouteLevels | None:
-    """The levels declared for a route, each with its verdict; None where none is declared."""
+def judge_route(
+    slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int, decides: Collection[str] = ()
+) -> RouteLevels | None:
+    """The levels declared for a route, each with its verdict; None where none is declared. `decides` names
+    those that decide (empty: all)."""
     levels = [*_latency_levels(slo, route, validity, seed)]
     if slo.error_rate is not None:
         levels.append(_error_level(slo.error_rate, route, validity, seed))
@@ -54,12 +57,14 @@ def judge_route(slo: ServiceLevel, route: RouteFigures, validity: Validity, seed
         levels.append(_drift_level(slo.p95_drift, route, validity))
     if not levels:
         return None
+    levels = [replace(level, required=_decides(level.level, decides)) for level in levels]
     return RouteLevels(tuple(levels), worst(level.verdict for level in levels if level.required))
 
 
-def tightest_ms(slos: Iterable[ServiceLevel]) -> float | None:
+def tightest_ms(slos: Iterable[ServiceLevel], decides: Collection[str] = ()) -> float | None:
     """The smallest latency level that decides; None where there is none."""
-    limits = [getattr(slo, name) for slo in slos for name, _ in LATENCY_LEVELS if name != STRETCH]
+    names = [name for name, _ in LATENCY_LEVELS if _decides(name, decides)]
+    limits = [getattr(slo, name) for slo in slos for name in names]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
@@ -80,6 +85,10 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict.PASS if found else Verdict.INCONCLUSIVE
 
 
+def _decides(name: str, decides: Collection[str]) -> bool:
+    return name != STRETCH and (not decides or name in decides)
+
+
 def _latency_levels(
     slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int
 ) -> Iterable[LevelResult]:
@@ -94,9 +103,7 @@ def _latency_levels(
         if response.total < needed:
             reason = f"{response.total} samples, {needed} are needed"
             known = value if response.total else None
-            yield LevelResult(
-                name, limit, known, interval, Verdict.INCONCLUSIVE, reason, required=name != STRETCH
-            )
+            yield LevelResult(name, limit, known, interval, Verdict.INCONCLUSIVE, reason)
         else:
             yield _level(name, limit, value, interval, validity)
 
@@ -141,7 +148,7 @@ def _level(
         reason += "; the limit lies within the interval of chance"
     if verdict is not plain:
         reason += f"; the measurement is {validity.status}"
-    return LevelResult(name, limit, value, interval, verdict, reason, required=name != STRETCH)
+    return LevelResult(name, limit, value, interval, verdict, reason)
 
 
 def _shown(name: str, value: float) -> str:

@@ -697,6 +697,41 @@ SEVERAL = (
 )
 
 
+def test_a_profile_names_the_levels_that_decide(write: Write) -> None:
+    chosen = TARGETS.replace("max_vus: 60}", "max_vus: 60, decides: [error_rate, timeouts, error_rate]}")
+    assert make_plan(write(chosen), "a2", "burst").decides == ("error_rate", "timeouts")
+    assert make_plan(write(), "a2", "burst").decides == ()
+    own = with_app("profiles: {burst: {decides: [p95_ms]}}", chosen)
+    assert make_plan(write(own), "a2", "burst").decides == ("p95_ms",)
+    several = with_app(f"profiles: {{burst: {SEVERAL}}}", chosen)
+    assert make_plan(write(several), "a2", "burst").decides == ("error_rate", "timeouts"), "kept"
+    beside = SEVERAL[:-1] + ", decides: [p99_ms]}"
+    assert make_plan(write(TARGETS.replace(BURST, beside)), "a2", "burst").decides == ("p99_ms",)
+
+
+@pytest.mark.parametrize(
+    ("decides", "wrong"),
+    [
+        ("[error_rte]", "[0]: unknown word 'error_rte'; did you mean 'error_rate'?"),
+        ("[error_rate, p95_stretch_ms]", "[1]: unknown word 'p95_stretch_ms'; did you mean 'p95_ms'?"),
+        ("[]", ": List should have at least 1 item"),
+        ("error_rate", ": expected a list, got 'error_rate'"),
+    ],
+)
+def test_what_decides_must_be_a_level(write: Write, decides: str, wrong: str) -> None:
+    (found,) = problems(write, TARGETS.replace("max_vus: 60}", f"max_vus: 60, decides: {decides}}}"))
+    assert f"profiles.burst.decides{wrong}" in found
+    in_loads = "{loads: [{executor: constant, vus: 2, duration: 1m, decides: [error_rate]}]}"
+    assert (
+        "decides belong to the profile, beside loads:" in problems(write, TARGETS.replace(BURST, in_loads))[0]
+    )
+
+
+def test_a_smoke_shows_latency_and_does_not_judge_it() -> None:
+    plan = make_plan(load_workspace(ROOT / "targets.yaml", environ={}), "a8", "smoke")
+    assert plan.decides == ("error_rate", "failed_checks", "timeouts")
+
+
 def test_an_app_may_run_a_single_load_as_several(write: Write) -> None:
     own = f"profiles: {{burst: {SEVERAL[:-1]}, slo: {{p95_ms: 5}}}}}}"
     plan = make_plan(write(with_app(own, TARGETS.replace(BURST, SINGLE))), "a2", "burst")

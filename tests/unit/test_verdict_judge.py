@@ -132,6 +132,19 @@ def test_without_persistence_or_levels_there_is_nothing_to_pass() -> None:
     assert "no service level" in str(result.verdict_reasons)
 
 
+def test_only_what_decides_under_the_profile_decides_the_run() -> None:
+    slow = figures_of([200.0] * 100)
+    assert judged(slow).verdict is FAIL
+    result = judged(slow, a_plan(decides=("error_rate",)))
+    assert (result.verdict, result.verdict_reasons) == (PASS, ())
+    slo = result.routes[0].slo
+    assert slo is not None
+    assert [(one.level, one.verdict, one.required) for one in slo.levels] == [
+        ("p95_ms", FAIL, False),
+        ("error_rate", PASS, True),
+    ]
+
+
 def test_no_sample_is_inconclusive() -> None:
     assert judged(figures_of()).verdict is INCONCLUSIVE
 

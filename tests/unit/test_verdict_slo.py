@@ -98,6 +98,29 @@ def test_a_stretch_level_is_shown_and_never_decides() -> None:
     assert tightest_ms([slo]) == 100.0
 
 
+def test_levels_that_do_not_decide_are_judged_and_shown() -> None:
+    slo = ServiceLevel(p95_ms=1.0, p95_stretch_ms=0.5, error_rate=0.01, timeouts=0)
+    levels = judge_route(slo, route_of(100), VALID, 1, ("error_rate", "timeouts", "p95_stretch_ms"))
+    assert levels is not None
+    assert {level.level: (level.verdict, level.required) for level in levels.levels} == {
+        "p95_ms": (FAIL, False),
+        "p95_stretch_ms": (FAIL, False),
+        "error_rate": (PASS, True),
+        "timeouts": (PASS, True),
+    }
+    assert levels.verdict is PASS
+    failing = judge_route(slo, route_of(90, errors=10), VALID, 1, ("error_rate",))
+    assert failing is not None and failing.verdict is FAIL
+    nothing = judge_route(slo, route_of(100), VALID, 1, ("p99_ms",))
+    assert nothing is not None and nothing.verdict is INCONCLUSIVE
+
+
+def test_lateness_is_held_against_levels_that_decide() -> None:
+    slos = [ServiceLevel(p95_ms=100.0, p99_ms=150.0)]
+    assert tightest_ms(slos, ("p99_ms",)) == 150.0
+    assert tightest_ms(slos, ("error_rate",)) is None
+
+
 def test_a_route_without_levels_is_not_judged() -> None:
     assert judge_route(ServiceLevel(), route_of(100), VALID, 1) is None
     assert tightest_ms([ServiceLevel(error_rate=0.1)]) is None
