@@ -407,6 +407,24 @@ class Persistence:
     count: Probe
 
 
+Scalar = None | bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A question asked after the load, and what its answer must be. It is asked again until the answer is
+    that, or `within_ns` are over (0: asked once)."""
+
+    name: str
+    probe: Probe
+    expected: Scalar
+    within_ns: int = 0
+
+    def holds(self, found: Any) -> bool:
+        """True where `found` is what was expected. Types count: true is not 1, nor is 1.0."""
+        return type(found) is type(self.expected) and bool(found == self.expected)
+
+
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """Where the planned app's tokens come from: a POST of OAuth 2.0 client credentials (RFC 6749, 4.4)
@@ -467,6 +485,7 @@ class Plan:
     request_count: Probe | None = None
     """Where the target tells how many requests of this run it has seen."""
     version_from: Probe | None = None
+    proofs: tuple[Proof, ...] = ()
     transport: Literal["http1", "aiohttp"] = "http1"
     pacing_mode: Literal["timer", "spin"] = "timer"
     proxy: str | None = None

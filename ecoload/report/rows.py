@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from ecoload.report.forms import NOTHING, change, moment, ms, number, plural, share, span, whole
 
 Tree = Mapping[str, Any]
@@ -30,8 +32,8 @@ _MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One thing that was judged. `kind` is `level`, `persistence`, `threshold`, `fail_when` or
-    `abort_when`; one that is not `required` is shown and decides nothing."""
+    """One thing that was judged. `kind` is `level`, `persistence`, `proof`, `threshold`, `fail_when`
+    or `abort_when`; one that is not `required` is shown and decides nothing."""
 
     kind: str
     verdict: str
@@ -53,8 +55,8 @@ class Fact:
 
 
 def judged(result: Tree) -> list[Judged]:
-    """Everything that got a verdict, in the order of reading: levels, persistence, conditions."""
-    return [*_levels(result), *_persistence(result), *_conditions(result)]
+    """Everything that got a verdict, in the order of reading: levels, persistence, proofs, conditions."""
+    return [*_levels(result), *_persistence(result), *_proofs(result), *_conditions(result)]
 
 
 def validity(result: Tree) -> tuple[str, Sequence[str]]:
@@ -227,6 +229,19 @@ def _persistence(result: Tree) -> Iterator[Judged]:
         was += "" if lost is None else f", {whole(lost)} lost"
         verdict, reason = str(tree["verdict"]), tree.get("reason") or ""
         yield Judged("persistence", verdict, "persistence", "nothing lost", was, reason=reason)
+
+
+def _proofs(result: Tree) -> Iterator[Judged]:
+    for tree in result.get("proofs") or ():
+        within, unasked = number(tree.get("within_s")), number(tree.get("took_s")) is None
+        must_be = _json(tree.get("expected")) + (f" within {span(within)}" if within else "")
+        was = NOTHING if unasked else _json(tree.get("found"))
+        reason = f"{tree.get('question')} {tree.get('reason')}"
+        yield Judged("proof", str(tree["verdict"]), f"proof {tree['name']}", must_be, was, reason=reason)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _conditions(result: Tree) -> Iterator[Judged]:

@@ -8,9 +8,24 @@ from ecoload.report.rows import facts, headline, judged, measured, not_ok, reaso
 from tests.unit.report_samples import failing, invalid, passing
 
 
-def test_levels_come_first_then_persistence_then_conditions() -> None:
+def test_levels_come_first_then_persistence_then_proofs_then_conditions() -> None:
     kinds = [row.kind for row in judged(passing())]
-    assert kinds == ["level", "level", "level", "persistence", "threshold", "abort_when"]
+    assert kinds == ["level", "level", "level", "persistence", "proof", "threshold", "abort_when"]
+
+
+def test_a_result_without_proofs_is_shown_as_well() -> None:
+    older = {key: value for key, value in passing().items() if key != "proofs"}
+    assert "proof" not in [row.kind for row in judged(older)]
+
+
+def test_a_proof_shows_what_it_had_to_be_and_was() -> None:
+    result = passing()
+    row = next(row for row in judged(result) if row.kind == "proof")
+    assert (row.of, row.must_be, row.was) == ("proof telemetry", "true within 1m 00s", "true")
+    assert row.reason == "a2: GET /status?run_id=… $.seen is true after 2.5 s"
+    result["proofs"][0] |= {"expected": "live", "within_s": 0.0, "took_s": None, "found": None}
+    row = next(row for row in judged(result) if row.kind == "proof")
+    assert (row.must_be, row.was) == ('"live"', "–")
 
 
 def test_a_level_shows_its_limit_its_value_and_its_interval() -> None:
@@ -53,7 +68,7 @@ def test_the_verdict_is_taken_from_the_result_even_where_the_figures_look_otherw
 
 
 def test_a_failing_run_says_how_many_verdicts_failed() -> None:
-    assert headline(failing()) == "3 of 5 verdicts are FAIL."
+    assert headline(failing()) == "3 of 6 verdicts are FAIL."
 
 
 def test_an_invalid_run_says_nothing_about_its_target() -> None:

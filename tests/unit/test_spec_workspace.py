@@ -655,6 +655,52 @@ def test_counts_and_drift_are_levels_too(write: Write) -> None:
     ]
 
 
+def test_proofs_are_questions_with_their_answers(write: Write) -> None:
+    proofs = """\
+proofs:
+  seen: {get: "/seen?run_id=${run.id}", json: $.seen, is: true, within: 60s}
+  none: {get: /seen, json: $.n, is: 0}
+  rate: {get: /seen, json: $.rate, is: 1.0}
+  null_: {get: /seen, json: $.x, is: null}"""
+    seen, *others = make_plan(write(with_app(proofs)), "a2", "burst", duration_scale=0.1).proofs
+    assert (seen.name, seen.probe.path, seen.probe.json) == (
+        "seen",
+        Text(("/seen?run_id=", Ref(("run", "id")))),
+        "$.seen",
+    )
+    assert (seen.expected, seen.within_ns) == (True, 60 * SECOND), "not scaled: it is the target's time"
+    assert [(one.name, repr(one.expected), one.within_ns) for one in others] == [
+        ("none", "0", 0),
+        ("rate", "1.0", 0),
+        ("null_", "None", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("proof", "wrong"),
+    [
+        ("{get: /x, json: $.a}", ".is: is missing: what the answer must be"),
+        ("{get: /x, json: $.a, is: [1]}", ".is: expected one value: a text, a number, true, false or null"),
+        ("{get: x, json: $.a, is: 1}", ": get: expected a path that begins with one '/'"),
+        ("{get: /x, json: a, is: 1}", ".json: expected a JSON path"),
+        ("{get: /x, json: $.a, is: 1, with: 5s}", ".with: unknown key 'with'; did you mean 'within'?"),
+        ("{get: '/x?${data.a}', json: $.a, is: 1}", ".get: 'data.a' needs a feeder"),
+    ],
+)
+def test_a_proof_that_is_none_is_told(write: Write, proof: str, wrong: str) -> None:
+    (found,) = problems(write, with_app(f"proofs: {{seen: {proof}}}"))
+    assert f"apps.a2.proofs.seen{wrong}" in found
+
+
+def test_the_shipped_apps_have_their_proofs() -> None:
+    workspace = load_workspace(ROOT / "targets.yaml", environ={})
+    found = {app: [p.name for p in make_plan(workspace, app, "smoke").proofs] for app in workspace.apps}
+    assert {app: names for app, names in found.items() if names} == {
+        "a3": ["idempotency"],
+        "a5": ["telemetry", "live_mode", "nothing_charged"],
+    }
+
+
 def test_the_shipped_routes_say_what_must_not_fail_once() -> None:
     workspace = load_workspace(ROOT / "targets.yaml", environ={})
     found = {
