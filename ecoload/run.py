@@ -27,8 +27,8 @@ from typing import Any, Protocol
 
 import orjson
 
+from ecoload.engine.beside import Beside
 from ecoload.engine.fleet import Generator
-from ecoload.engine.probe import ProbeFailed, ask
 from ecoload.engine.schedule import OpenSchedule, schedule_of
 from ecoload.engine.tokens import Tokens, tokens_of
 from ecoload.engine.worker import Job
@@ -46,7 +46,7 @@ from ecoload.measure.rebuild import rebuild
 from ecoload.measure.recorder import Recorder, route_names
 from ecoload.measure.result import Planned, RunResult, Status, ValidityStatus, Verdict
 from ecoload.measure.series import SeriesWriter
-from ecoload.plan import Plan, Probe, to_tree
+from ecoload.plan import Plan, to_tree
 from ecoload.verdict.conditions import ConditionWatch
 from ecoload.verdict.judge import RunFacts, judge
 
@@ -168,7 +168,9 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
     with ExitStack() as stack:
         stack.enter_context(locked(plan, str(folder)))
         tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))
-        version, notes = _target_version(plan, run_id, tokens)
+        beside = Beside(plan, run_id, tokens)
+        version = beside.version()
+        notes = []
         if request.approved_by:
             notes.append(f"approved, unsigned, by {request.approved_by} for the embedded sandbox")
         job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets), tokens.current)
@@ -176,10 +178,12 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
         stack.callback(view.end)
         course = _Course(plan, folder, view)
         taking = interrupts() if heard is None else nullcontext(heard)
-        with taking as taken, Generator(job) as generator, taken.reach(generator) as presses:
-            course.follow(generator, presses, tokens)
-        notes += course.notes
-        persisted, problem = _persisted(plan, run_id, tokens)
+        with taking as taken:
+            with Generator(job) as generator, taken.reach(generator) as presses:
+                course.follow(generator, presses, tokens)
+            persisted, problem = beside.persisted()
+            server_count = beside.request_count()
+            proofs = beside.proofs(lambda seconds: _waited(seconds, presses))
         facts = RunFacts(
             run_id=run_id,
             started_at=course.started_at or started.isoformat(timespec="milliseconds"),
@@ -190,11 +194,12 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             target_version=version,
             persisted=persisted,
             persistence_problem=problem,
-            server_count=_server_count(plan, run_id, tokens, notes),
+            server_count=server_count,
+            proofs=proofs,
             lost_worker=course.lost,
             fired=course.watch.fired,
             machine=machine(),
-            notes=tuple(filter(None, [*notes, tokens.note])),
+            notes=tuple(filter(None, [*notes, *course.notes, *beside.notes, tokens.note])),
         )
     figures = course.recorder.figures()
     answered = any(figures.whole(outcome) for outcome in ANSWERED)
@@ -337,6 +342,13 @@ class _Course:
         self._view.second(interval)
 
 
+def _waited(seconds: float, presses: list[int]) -> bool:
+    """Waits, unless the run was interrupted: then True."""
+    if not presses:
+        time.sleep(seconds)
+    return bool(presses)
+
+
 def _folder(folder: Path, plan: Plan) -> Path:
     try:
         folder.mkdir(parents=True)
@@ -370,40 +382,6 @@ def _starts_due(plan: Plan, course: _Course) -> int | None:
 def _schedules(plan: Plan) -> Iterator[object]:
     for index in range(len(plan.loads)):
         yield schedule_of(plan, index)
-
-
-def _target_version(plan: Plan, run_id: str, tokens: Tokens) -> tuple[str, list[str]]:
-    if plan.version_from is None:
-        return "", []
-    try:
-        return str(ask(plan, plan.version_from, run_id, tokens.current)), []
-    except ProbeFailed as error:
-        return "", [f"the target's version is not known: {error}"]
-
-
-def _persisted(plan: Plan, run_id: str, tokens: Tokens) -> tuple[int | None, str]:
-    if plan.persistence is None:
-        return None, ""
-    return _count(plan, plan.persistence.count, run_id, tokens)
-
-
-def _server_count(plan: Plan, run_id: str, tokens: Tokens, notes: list[str]) -> int | None:
-    if plan.request_count is None:
-        return None
-    count, problem = _count(plan, plan.request_count, run_id, tokens)
-    if problem:
-        notes.append(f"the target's own request count is not known: {problem}")
-    return count
-
-
-def _count(plan: Plan, probe: Probe, run_id: str, tokens: Tokens) -> tuple[int | None, str]:
-    try:
-        value = ask(plan, probe, run_id, tokens.current)
-    except ProbeFailed as error:
-        return None, str(error)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None, f"{probe.json} is {value!r}, not a count"
-    return value, ""
 
 
 def judged_again(folder: Path) -> dict[str, Any]:

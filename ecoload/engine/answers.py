@@ -156,12 +156,14 @@ def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_b
 
 
 def find_json(path: str) -> Callable[[Any], Any]:
-    """A function from a document to the value at a JSON path, None where there is none."""
+    """A function from a document to the value at a JSON path; it raises LookupError where there is none."""
     find = _json_path(path)
 
     def found(document: Any) -> Any:
         value = find(document)
-        return None if value is _MISSING else value
+        if value is _MISSING:
+            raise LookupError(path)
+        return value
 
     return found
 

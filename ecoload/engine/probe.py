@@ -31,7 +31,7 @@ class ProbeFailed(Exception):
 
 
 def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
-    """The value at the probe's JSON path. Raises ProbeFailed."""
+    """The value at the probe's JSON path, null too. Raises ProbeFailed."""
     origin = plan.origins[probe.origin]
     target = origin.base_path + target_of(plan, probe, run_id)
     said = f"{origin.app}: GET {target}"
@@ -42,12 +42,11 @@ def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
     if token and token.encode() in body:
         raise ProbeFailed(f"{said} answered with the token that it was sent")
     try:
-        found = find_json(probe.json)(orjson.loads(body))
+        return find_json(probe.json)(orjson.loads(body))
     except orjson.JSONDecodeError as error:
         raise ProbeFailed(f"{said} did not answer JSON: {error}") from error
-    if found is None:
-        raise ProbeFailed(f"{said} has nothing at {probe.json}")
-    return found
+    except LookupError:
+        raise ProbeFailed(f"{said} has nothing at {probe.json}") from None
 
 
 def exchange(

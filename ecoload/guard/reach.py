@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecoload.plan import Choose, Plan, Scenario, Step
+from ecoload.plan import Choose, Plan, Probe, Scenario, Step
 
 
 def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
@@ -26,11 +26,21 @@ def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
 def used_origins(plan: Plan) -> frozenset[int]:
     """Indices of the origins that the loads, their setup and teardown, and the probes send to.
     Redirects may lead to further ones."""
-    used = {p.origin for p in (plan.request_count, plan.version_from) if p is not None}
-    if plan.persistence is not None:
-        used.add(plan.persistence.count.origin)
+    used = {probe.origin for _, probe in probes(plan)}
     sent = _sent(plan)
     return frozenset(range(len(plan.origins)) if sent is None else used | {step.origin for step in sent})
+
+
+def probes(plan: Plan) -> Iterator[tuple[str, Probe]]:
+    """Every question beside the load, by the name of what asks it."""
+    if plan.persistence is not None:
+        yield "persistence", plan.persistence.count
+    if plan.request_count is not None:
+        yield "request_count", plan.request_count
+    if plan.version_from is not None:
+        yield "version_from", plan.version_from
+    for proof in plan.proofs:
+        yield f"proofs.{proof.name}", proof.probe
 
 
 def used_routes(plan: Plan) -> frozenset[int]:

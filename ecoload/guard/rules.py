@@ -33,9 +33,9 @@ from ecoload.guard.paths import (
     standing_at,
     with_holes,
 )
-from ecoload.guard.reach import steps, used_origins
+from ecoload.guard.reach import probes, steps, used_origins
 from ecoload.guard.text import has_dot_segment, header_value_ok
-from ecoload.plan import Origin, Plan, Probe, Route, Step
+from ecoload.plan import Origin, Plan, Route, Step
 
 __all__ = ["RedirectRules", "check_plan", "namespace_value", "redirect_allowed"]
 
@@ -235,14 +235,8 @@ def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator
 
 
 def _beside_refusals(plan: Plan) -> Iterator[str]:
-    probes: dict[str, Probe | None] = {
-        "persistence": plan.persistence.count if plan.persistence else None,
-        "request_count": plan.request_count,
-        "version_from": plan.version_from,
-    }
-    for name, probe in probes.items():
-        if probe is not None:
-            yield from _question_refusals(plan, name, probe.origin, "GET", with_holes(probe.path))
+    for name, probe in probes(plan):
+        yield from _question_refusals(plan, name, probe.origin, "GET", with_holes(probe.path))
     if plan.auth is not None:
         yield from _question_refusals(plan, "auth", plan.auth.origin, "POST", plan.auth.path)
         if plan.auth.secret not in dict(plan.secrets):

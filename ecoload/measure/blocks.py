@@ -11,12 +11,13 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoload.measure.histogram import EMPTY, Sparse, highest_in, lowest_in
+from ecoload.measure.histogram import EMPTY, Sparse, highest_in, lowest_in, rank
 
 Counts = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32] | NDArray[np.uint64]
 
@@ -63,6 +64,29 @@ class Blocks:
         return (*self.blocks, *rest)
 
 
+def percentile_us(blocks: Sequence[Block], share: float) -> float | None:
+    """That percentile of the `ok` response times in `blocks`: the greatest value of its wide bin; None
+    where there are none."""
+    filled = [block for block in blocks if block.counts.size]
+    if not filled:
+        return None
+    whole = _merge(filled)
+    counts = np.cumsum(whole.counts, dtype=np.int64)
+    at = np.searchsorted(counts, rank(share, int(counts[-1])))
+    return float(highest_us(whole.bins[at : at + 1].astype(np.int64))[0])
+
+
+def samples_in(blocks: Iterable[Block]) -> int:
+    """How many `ok` response times `blocks` hold."""
+    return sum(int(block.counts.sum()) for block in blocks)
+
+
+def thirds(blocks: Sequence[Block]) -> tuple[Sequence[Block], Sequence[Block]]:
+    """The first and the last third, equally long; what is left over is in the middle."""
+    length = len(blocks) // 3
+    return blocks[:length], blocks[len(blocks) - length :]
+
+
 def lowest_us(bins: NDArray[np.int64]) -> NDArray[np.int64]:
     """The least µs value of each wide bin."""
     fine = np.where(bins < _FINE, bins, _FINE + ((bins - _FINE) << _SHIFT))
@@ -86,7 +110,7 @@ def _block(response: Sparse, requests: int, errors: int) -> Block:
     return _gather(wide, response.counts.astype(np.int64), requests, errors)
 
 
-def _merge(blocks: list[Block] | tuple[Block, ...]) -> Block:
+def _merge(blocks: Sequence[Block]) -> Block:
     if len(blocks) == 1:
         return blocks[0]
     bins = np.concatenate([b.bins for b in blocks]).astype(np.int64)

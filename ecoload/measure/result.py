@@ -17,7 +17,7 @@ from typing import Any
 
 from ecoload.measure.bootstrap import Interval95
 from ecoload.measure.histogram import Histogram
-from ecoload.plan import ProtocolHeader, to_tree
+from ecoload.plan import ProtocolHeader, Scalar, to_tree
 
 SCHEMA = "ecoload.run/1"
 
@@ -151,6 +151,21 @@ class PersistenceResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofResult:
+    """A question asked after the load. `found` is the last answer, the beginning of it where it is no
+    scalar (None: null, or none); `took_s` how long it was asked for (None: not asked)."""
+
+    name: str
+    question: str
+    expected: Scalar
+    found: Scalar
+    within_s: float
+    took_s: float | None
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """What the plan asked for: iteration starts of the open models, and the schedule's length."""
 
@@ -220,6 +235,7 @@ class RunResult:
     vus_max: int
     warm_up_requests: int
     persistence: PersistenceResult | None
+    proofs: tuple[ProofResult, ...]
     routes: tuple[RouteResult, ...]
     thresholds: tuple[ThresholdResult, ...]
     connections: tuple[ConnectionResult, ...]

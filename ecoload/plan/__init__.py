@@ -342,7 +342,11 @@ class NamespaceAt:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLevel:
-    """What a route must reach; None is not judged. Milliseconds of response time, shares of 1."""
+    """What a route must reach; None is not judged. Milliseconds of response time, shares of 1, counts.
+
+    `failed_checks` counts what could not be captured too; `p95_drift` is how far the P95 of the last third
+    of the measured time may be from the first third's, either way.
+    """
 
     p50_ms: float | None = None
     p90_ms: float | None = None
@@ -350,6 +354,9 @@ class ServiceLevel:
     p99_ms: float | None = None
     p95_stretch_ms: float | None = None
     error_rate: float | None = None
+    timeouts: int | None = None
+    failed_checks: int | None = None
+    p95_drift: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +405,24 @@ class Persistence:
 
     route: int
     count: Probe
+
+
+Scalar = None | bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A question asked after the load, and what its answer must be. It is asked again until the answer is
+    that, or `within_ns` are over (0: asked once)."""
+
+    name: str
+    probe: Probe
+    expected: Scalar
+    within_ns: int = 0
+
+    def holds(self, found: Any) -> bool:
+        """True where `found` is what was expected. Types count: true is not 1, nor is 1.0."""
+        return type(found) is type(self.expected) and bool(found == self.expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,11 +478,14 @@ class Plan:
     """Must hold over the whole run."""
     fail_when: tuple[Condition, ...] = ()
     abort_when: tuple[Condition, ...] = ()
+    decides: tuple[str, ...] = ()
+    """The service levels that decide, by name; the others are shown only. Empty: all decide."""
     warm_up_ns: int = 0
     persistence: Persistence | None = None
     request_count: Probe | None = None
     """Where the target tells how many requests of this run it has seen."""
     version_from: Probe | None = None
+    proofs: tuple[Proof, ...] = ()
     transport: Literal["http1", "aiohttp"] = "http1"
     pacing_mode: Literal["timer", "spin"] = "timer"
     proxy: str | None = None

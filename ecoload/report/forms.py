@@ -71,6 +71,14 @@ def share(value: Any) -> str:
     return f"{figure * 100:.{2 if figure < 0.09995 else 1}f} %"
 
 
+def change(value: Any) -> str:
+    """A change as a share of what was before, with its direction: `+3.1 %`, `-12 %`, `+0.0 %`."""
+    figure = number(value)
+    if figure is None:
+        return NOTHING
+    return f"{figure * 100:+,.{1 if abs(figure) < 0.09995 else 0}f} %"
+
+
 def span(seconds: Any) -> str:
     """A length of time: `0.8s`, `42s`, `2m 00s`, `1h 04m 00s`."""
     figure = number(seconds)

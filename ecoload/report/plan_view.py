@@ -30,9 +30,10 @@ from ecoload.plan import (
     SharedIterations,
     Stage,
     Step,
+    to_tree,
 )
 from ecoload.report.forms import clean, plural, rate, span, whole
-from ecoload.report.rows import level_name
+from ecoload.report.rows import level_text
 from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
 
 
@@ -73,13 +74,7 @@ def _plan_routes(plan: Plan) -> Table:
         if index not in sent:
             continue
         slo = route.slo
-        levels = [
-            f"{level_name(name)} ≤ {limit:g} ms"
-            for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p95_stretch_ms")
-            if (limit := getattr(slo, name)) is not None
-        ]
-        if slo.error_rate is not None:
-            levels.append(f"errors ≤ {slo.error_rate * 100:.6g} %")
+        levels = [level_text(name, limit) for name, limit in to_tree(slo).items() if limit is not None]
         table.add_row(
             Text(clean(f"{route.app} {route.name}")),
             Text(clean(f"{route.method} {route.path}")),
@@ -104,6 +99,7 @@ def _plan_facts(plan: Plan) -> Table:
         ),
         ("May reach", "; ".join(f"{' '.join(apps)}: {place}" for place, apps in places.items()), ""),
         *([("Tokens", _tokens(plan.auth, plan), "")] if plan.auth is not None else []),
+        *([("Decides", f"{', '.join(plan.decides)}; other levels are shown", "")] if plan.decides else []),
         ("Seed", str(plan.seed), ""),
         ("Spec", plan.spec_hash, ""),
         ("Plan", plan.execution_hash, ""),

@@ -15,9 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecoload.report.forms import NOTHING, moment, ms, number, plural, share, span, whole
+import orjson
+
+from ecoload.report.forms import NOTHING, change, moment, ms, number, plural, share, span, whole
 
 Tree = Mapping[str, Any]
+
+_SHARES = ("error_rate", "p95_drift")
 
 _MODELS = {
     "open": "open: an iteration is due by the clock, whether or not the target keeps up",
@@ -28,8 +32,8 @@ _MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One thing that was judged. `kind` is `level`, `persistence`, `threshold`, `fail_when` or
-    `abort_when`; one that is not `required` is shown and decides nothing."""
+    """One thing that was judged. `kind` is `level`, `persistence`, `proof`, `threshold`, `fail_when`
+    or `abort_when`; one that is not `required` is shown and decides nothing."""
 
     kind: str
     verdict: str
@@ -51,8 +55,8 @@ class Fact:
 
 
 def judged(result: Tree) -> list[Judged]:
-    """Everything that got a verdict, in the order of reading: levels, persistence, conditions."""
-    return [*_levels(result), *_persistence(result), *_conditions(result)]
+    """Everything that got a verdict, in the order of reading: levels, persistence, proofs, conditions."""
+    return [*_levels(result), *_persistence(result), *_proofs(result), *_conditions(result)]
 
 
 def validity(result: Tree) -> tuple[str, Sequence[str]]:
@@ -153,7 +157,19 @@ def route_verdict(route: Tree) -> str:
     return str((route.get("slo") or {}).get("verdict") or NOTHING)
 
 
-def level_name(level: str) -> str:
+def level_text(level: str, limit: Any) -> str:
+    """What a level asks for: `P95 ≤ 125 ms`, `errors ≤ 1 %`, `timeouts ≤ 0`."""
+    figure = number(limit)
+    if figure is None:
+        shown = NOTHING
+    elif level in _SHARES:
+        shown = f"{figure * 100:.6g} %"
+    else:
+        shown = f"{figure:,.10g} ms" if level.endswith("_ms") else f"{figure:,.10g}"
+    return f"{_level_name(level)} ≤ {'±' if level == 'p95_drift' else ''}{shown}"
+
+
+def _level_name(level: str) -> str:
     """`p95_ms` as people say it: `P95`."""
     if level == "error_rate":
         return "errors"
@@ -192,15 +208,14 @@ def _not_done(result: Tree) -> Fact:
 def _levels(result: Tree) -> Iterator[Judged]:
     for route in result.get("routes") or ():
         for level in (route.get("slo") or {}).get("levels") or ():
-            in_ms = level["level"].endswith("_ms")
-            write = _milliseconds if in_ms else share
+            name = str(level["level"])
             yield Judged(
                 "level",
                 str(level["verdict"]),
                 str(route["route"]),
-                f"{level_name(level['level'])} ≤ {_limit(level.get('limit'), in_ms)}",
-                write(level.get("value")),
-                _interval(level.get("interval"), in_ms),
+                level_text(name, level.get("limit")),
+                _level_value(name, level.get("value")),
+                _interval(level.get("interval"), name.endswith("_ms")),
                 level.get("reason") or "",
                 level.get("required", True),
             )
@@ -214,6 +229,19 @@ def _persistence(result: Tree) -> Iterator[Judged]:
         was += "" if lost is None else f", {whole(lost)} lost"
         verdict, reason = str(tree["verdict"]), tree.get("reason") or ""
         yield Judged("persistence", verdict, "persistence", "nothing lost", was, reason=reason)
+
+
+def _proofs(result: Tree) -> Iterator[Judged]:
+    for tree in result.get("proofs") or ():
+        within, unasked = number(tree.get("within_s")), number(tree.get("took_s")) is None
+        must_be = _json(tree.get("expected")) + (f" within {span(within)}" if within else "")
+        was = NOTHING if unasked else _json(tree.get("found"))
+        reason = f"{tree.get('question')} {tree.get('reason')}"
+        yield Judged("proof", str(tree["verdict"]), f"proof {tree['name']}", must_be, was, reason=reason)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _conditions(result: Tree) -> Iterator[Judged]:
@@ -249,11 +277,12 @@ def _milliseconds(value: Any) -> str:
     return text if text == NOTHING else f"{text} ms"
 
 
-def _limit(value: Any, in_ms: bool) -> str:
-    figure = number(value)
-    if figure is None:
-        return NOTHING
-    return f"{figure:,.10g} ms" if in_ms else f"{figure * 100:.6g} %"
+def _level_value(level: str, value: Any) -> str:
+    if level == "p95_drift":
+        return change(value)
+    if level in _SHARES:
+        return share(value)
+    return _milliseconds(value) if level.endswith("_ms") else whole(value)
 
 
 def _interval(pair: Any, in_ms: bool) -> str:

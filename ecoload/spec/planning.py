@@ -34,6 +34,7 @@ from ecoload.plan import (
     Persistence,
     Plan,
     Probe,
+    Proof,
     ProtocolHeader,
     Route,
     Scenario,
@@ -97,10 +98,12 @@ def make_plan(
         thresholds=_conditions(chosen.thresholds, own),
         fail_when=_conditions(chosen.fail_when, own),
         abort_when=_conditions([*chosen.abort_when, *shape.abort_when], own),
+        decides=tuple(dict.fromkeys(chosen.decides)),
         warm_up_ns=_scaled(chosen.warm_up, duration_scale),
         persistence=_persistence(shape, routes, app, home),
         request_count=_probe(shape.request_count, home),
         version_from=_probe(shape.version_from, home),
+        proofs=_proofs(shape, home),
         transport="aiohttp" if proxy else transport,
         pacing_mode=pacing_mode,
         proxy=proxy,
@@ -196,6 +199,13 @@ def _routes(workspace: Workspace, names: list[str], planned: str, profile: Any) 
 
 def _probe(shape: ProbeShape | None, origin: int) -> Probe | None:
     return Probe(origin, template.parse_text(shape.get), shape.json_) if shape is not None else None
+
+
+def _proofs(shape: App, origin: int) -> tuple[Proof, ...]:
+    return tuple(
+        Proof(name, Probe(origin, template.parse_text(proof.get), proof.json_), proof.is_, proof.within)
+        for name, proof in shape.proofs.items()
+    )
 
 
 def _persistence(shape: App, routes: tuple[Route, ...], app: str, origin: int) -> Persistence | None:

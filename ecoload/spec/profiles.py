@@ -54,6 +54,14 @@ ConditionText = Annotated[
         {"type": "string", "examples": ["p95 < 300ms", "ingest: error_rate > 1% for 10s after 5s"]}
     ),
 ]
+Decides = Annotated[
+    list[
+        Literal[
+            "p50_ms", "p90_ms", "p95_ms", "p99_ms", "error_rate", "timeouts", "failed_checks", "p95_drift"
+        ]
+    ],
+    Field(min_length=1, default_factory=list),
+]
 Conditions = Annotated[list[ConditionText], Field(default_factory=list)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Share = Annotated[
@@ -83,6 +91,12 @@ class Slo(Model):
     p99_ms: Milliseconds | None = None
     p95_stretch_ms: Milliseconds | None = None
     error_rate: Share | None = None
+    timeouts: Count | None = None
+    """At most so many requests without an answer in time."""
+    failed_checks: Count | None = None
+    """At most so many answers that fail a check or lack what is to be captured."""
+    p95_drift: Share | None = None
+    """How far the P95 of the last third may be from the first third's."""
 
     def over(self, level: ServiceLevel) -> ServiceLevel:
         """`level` with what stands here put over it."""
@@ -104,6 +118,8 @@ class Common(Model):
     fail_when: Conditions
     abort_when: Conditions
     slo: Slo | None = None
+    decides: Decides
+    """The service levels that decide; the others are shown only. All decide where not stated."""
 
 
 class Closed(Common):
@@ -334,7 +350,7 @@ LoadEntry = (
 )
 
 
-BESIDE_LOADS = frozenset({"warm_up", "thresholds", "fail_when", "abort_when", "slo"})
+BESIDE_LOADS = frozenset({"warm_up", "thresholds", "fail_when", "abort_when", "slo", "decides"})
 """Keys of the profile as a whole, in either form."""
 
 
@@ -350,6 +366,8 @@ class Loads(Model):
     fail_when: Conditions
     abort_when: Conditions
     slo: Slo | None = None
+    decides: Decides
+    """As in a profile of a single load."""
 
     @model_validator(mode="after")
     def _own_keys(self) -> Self:

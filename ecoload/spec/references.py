@@ -92,6 +92,7 @@ def _check_probes(app: App, scope: Scope, where: Where, reading: Reading) -> Non
         ("version_from",): app.version_from,
         ("request_count",): app.request_count,
         ("persistence", "count"): app.persistence.count if app.persistence else None,
+        **{("proofs", name): proof for name, proof in app.proofs.items()},
     }
     for way, probe in probes.items():
         if probe is not None:

@@ -26,7 +26,7 @@ from ecoload.plan import NamespaceAt, Origin
 from ecoload.spec import template
 from ecoload.spec.phases import KnownIssueShape, PhaseShape, Word
 from ecoload.spec.profiles import Conditions, Profile, Share, Slo
-from ecoload.spec.shape import Count, EachEntry, EachItem, Model, Name, PositiveDuration, Rate, Size
+from ecoload.spec.shape import Count, Duration, EachEntry, EachItem, Model, Name, PositiveDuration, Rate, Size
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 ENGINE_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "traceparent"})
@@ -158,6 +158,27 @@ class Probe(Model):
         if not self.get.startswith("/") or self.get.startswith("//"):
             raise ValueError(f"get: expected a path that begins with one '/', got {self.get!r}")
         return self
+
+
+def _scalar(value: Any) -> Any:
+    """One value, as a JSON answer may have it. Raises ValueError."""
+    if isinstance(value, dict | list):
+        raise ValueError("expected one value: a text, a number, true, false or null")
+    return value
+
+
+class ProofShape(Probe):
+    """A question asked after the load, and its answer."""
+
+    is_: Annotated[
+        Any,
+        BeforeValidator(_scalar),
+        Field(alias="is"),
+        WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
+    ]
+    """what the answer must be, type included: true is not 1"""
+    within: Duration = 0
+    """How long it may take until the answer is that; asked once where not stated."""
 
 
 class Namespace(Model):
@@ -338,6 +359,8 @@ class App(Model):
     abort_when: Conditions
     persistence: PersistenceShape | None = None
     request_count: Probe | None = None
+    proofs: Annotated[dict[Name, ProofShape], EachEntry, Field(default_factory=dict)]
+    """Questions asked after the load, by name."""
     resolve: Annotated[list[Annotated[str, AfterValidator(_address)]], Field(default_factory=list)]
     """Addresses to dial in place of what the name resolves to."""
     tls: Tls = Tls()

@@ -4,9 +4,9 @@ Rules
 -----
 - A route is told of and judged where the scenarios send to it; its level without a sample is
   INCONCLUSIVE.
-- The run FAILs by a level, a threshold, a condition that fired, or a proved loss; it passes only
-  when it ended by its plan, the measurement is VALID and something was judged.
-- An INVALID measurement decides nothing but a proved loss.
+- The run FAILs by a level, a threshold, a condition that fired, a proof, or a proved loss; it passes
+  only when it ended by its plan, the measurement is VALID and something was judged.
+- An INVALID measurement decides nothing but a proof and a proved loss.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ecoload.measure.asked import ProofAnswer
 from ecoload.measure.figures import CONNECTION_PHASES, PHASES, Figures, RouteFigures, Slow
 from ecoload.measure.histogram import Histogram
 from ecoload.measure.recorder import route_names
@@ -23,6 +24,7 @@ from ecoload.measure.result import (
     Latency,
     PersistenceResult,
     Planned,
+    ProofResult,
     RouteLevels,
     RouteResult,
     RunResult,
@@ -37,6 +39,7 @@ from ecoload.measure.validity import Circumstances, judge_validity
 from ecoload.plan import Choose, ConstantArrivalRate, Plan, RampingArrivalRate, Step
 from ecoload.verdict.conditions import Fired, judge_thresholds, judge_watched
 from ecoload.verdict.persistence import judge_persistence
+from ecoload.verdict.proofs import judge_proofs
 from ecoload.verdict.slo import judge_route, tightest_ms, worst
 
 SLOWEST_SHOWN = 10
@@ -46,7 +49,7 @@ SLOWEST_SHOWN = 10
 class RunFacts:
     """What neither the plan nor the figures tell. `started_at` is ISO 8601 in UTC; `starts_due` the
     open models' starts due until the load ended, where it did not end by its plan (None: not known);
-    `persisted` and `server_count` what the target says, None where it does not or could not be asked;
+    `persisted`, `server_count` and `proofs` what the target says, None or not there where it does not;
     `lost_worker` why a generator is gone."""
 
     run_id: str
@@ -60,6 +63,7 @@ class RunFacts:
     persistence_problem: str = ""
     server_count: int | None = None
     lost_worker: str = ""
+    proofs: tuple[ProofAnswer, ...] = ()
     fired: tuple[Fired, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -70,7 +74,7 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
     judged = _judged_routes(plan, figures)
     validity = judge_validity(figures, _circumstances(plan, facts, judged))
     levels = [
-        judge_route(route.slo, found, validity, plan.seed) if index in judged else None
+        judge_route(route.slo, found, validity, plan.seed, plan.decides) if index in judged else None
         for index, (route, found) in enumerate(zip(plan.routes, figures.routes, strict=True))
     ]
     thresholds = (
@@ -78,7 +82,8 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
         *judge_watched(plan, facts.fired, validity),
     )
     persistence = _persistence(plan, figures, facts)
-    verdict, reasons = _verdict(plan, facts, validity, levels, thresholds, persistence)
+    proofs = judge_proofs(plan, facts.proofs, _unasked(facts))
+    verdict, reasons = _verdict(plan, facts, validity, levels, thresholds, persistence, proofs)
     owed = figures.requests + figures.unsent
     return RunResult(
         run_id=facts.run_id,
@@ -113,6 +118,7 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
         vus_max=figures.vus_max,
         warm_up_requests=figures.warm_up_requests,
         persistence=persistence,
+        proofs=proofs,
         routes=tuple(
             _route(route.app, found, level, figures.measured_s)
             for index, (route, found, level) in enumerate(
@@ -165,7 +171,7 @@ def _circumstances(plan: Plan, facts: RunFacts, judged: set[int]) -> Circumstanc
     return Circumstances(
         # The generator counts the starts of all loads together: beside closed ones they tell nothing.
         planned_starts=due if model_of(plan) == "open" else None,
-        tightest_level_ms=tightest_ms(plan.routes[index].slo for index in judged),
+        tightest_level_ms=tightest_ms((plan.routes[index].slo for index in judged), plan.decides),
         closed_unpaced=model_of(plan) == "closed" and not any(load.pacing_ns for load in plan.loads),
         spinning=plan.pacing_mode == "spin",
         server_count=facts.server_count,
@@ -182,6 +188,10 @@ def _persistence(plan: Plan, figures: Figures, facts: RunFacts) -> PersistenceRe
     return judge_persistence(figures.routes[plan.persistence.route], facts.persisted, problem)
 
 
+def _unasked(facts: RunFacts) -> str:
+    return "the run was killed before it was asked" if facts.status is Status.KILLED else "was not asked"
+
+
 def _verdict(
     plan: Plan,
     facts: RunFacts,
@@ -189,6 +199,7 @@ def _verdict(
     levels: Sequence[RouteLevels | None],
     thresholds: Sequence[ThresholdResult],
     persistence: PersistenceResult | None,
+    proofs: Sequence[ProofResult],
 ) -> tuple[Verdict, list[str]]:
     found: list[tuple[Verdict, str]] = []
     for name, route in zip(route_names(plan), levels, strict=True):
@@ -197,6 +208,7 @@ def _verdict(
     found += [(one.verdict, f"{one.kind} {one.source}: {one.reason}") for one in thresholds]
     if persistence is not None:
         found.append((persistence.verdict, f"persistence: {persistence.reason}"))
+    found += [(proof.verdict, f"proof {proof.name}: {proof.reason}") for proof in proofs]
     if not found:
         found.append((Verdict.INCONCLUSIVE, "no service level, threshold or proof is declared"))
     if facts.status is not Status.FINISHED:

@@ -6,17 +6,22 @@ Rules
   was owed: sent requests that count, dropped iterations, starts still queued at the end.
 - A value at its limit passes. Too few samples for a percentile are INCONCLUSIVE: 59 for P95, 299 for
   P99, in general as many as make it 95 % sure that one lies beyond (`ceil(log 0.05 / log p)`).
+- Counts (`timeouts`, `failed_checks`) and `p95_drift` leave the warm-up out, as the others do. The drift is
+  the P95 of the last third of the measured time against the first third's; either way beyond is a FAIL.
 - SUSPECT turns PASS into INCONCLUSIVE and leaves FAIL; INVALID turns both.
-- A stretch level is shown and never decides.
+- A stretch level is shown and never decides, nor does a level that the profile leaves out of its `decides`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
+from ecoload.measure.blocks import percentile_us, samples_in, thirds
 from ecoload.measure.bootstrap import Interval95, error_rate_interval, percentile_intervals
 from ecoload.measure.figures import RouteFigures
+from ecoload.measure.outcome import Outcome
 from ecoload.measure.result import LevelResult, RouteLevels, Validity, ValidityStatus, Verdict
 from ecoload.plan import ServiceLevel
 
@@ -28,6 +33,10 @@ LATENCY_LEVELS = (
     ("p95_stretch_ms", 0.95),
 )
 STRETCH = "p95_stretch_ms"
+COUNTS = (
+    ("timeouts", (Outcome.TIMEOUT,)),
+    ("failed_checks", (Outcome.CHECK_FAILED, Outcome.CAPTURE_FAILED)),
+)
 
 
 def samples_needed(share: float) -> int:
@@ -35,19 +44,27 @@ def samples_needed(share: float) -> int:
     return math.ceil(math.log(0.05) / math.log(share))
 
 
-def judge_route(slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int) -> RouteLevels | None:
-    """The levels declared for a route, each with its verdict; None where none is declared."""
+def judge_route(
+    slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int, decides: Collection[str] = ()
+) -> RouteLevels | None:
+    """The levels declared for a route, each with its verdict; None where none is declared. `decides` names
+    those that decide (empty: all)."""
     levels = [*_latency_levels(slo, route, validity, seed)]
     if slo.error_rate is not None:
         levels.append(_error_level(slo.error_rate, route, validity, seed))
+    levels += _count_levels(slo, route, validity)
+    if slo.p95_drift is not None:
+        levels.append(_drift_level(slo.p95_drift, route, validity))
     if not levels:
         return None
+    levels = [replace(level, required=_decides(level.level, decides)) for level in levels]
     return RouteLevels(tuple(levels), worst(level.verdict for level in levels if level.required))
 
 
-def tightest_ms(slos: Iterable[ServiceLevel]) -> float | None:
+def tightest_ms(slos: Iterable[ServiceLevel], decides: Collection[str] = ()) -> float | None:
     """The smallest latency level that decides; None where there is none."""
-    limits = [getattr(slo, name) for slo in slos for name, _ in LATENCY_LEVELS if name != STRETCH]
+    names = [name for name, _ in LATENCY_LEVELS if _decides(name, decides)]
+    limits = [getattr(slo, name) for slo in slos for name in names]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
@@ -68,6 +85,10 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict.PASS if found else Verdict.INCONCLUSIVE
 
 
+def _decides(name: str, decides: Collection[str]) -> bool:
+    return name != STRETCH and (not decides or name in decides)
+
+
 def _latency_levels(
     slo: ServiceLevel, route: RouteFigures, validity: Validity, seed: int
 ) -> Iterable[LevelResult]:
@@ -82,9 +103,7 @@ def _latency_levels(
         if response.total < needed:
             reason = f"{response.total} samples, {needed} are needed"
             known = value if response.total else None
-            yield LevelResult(
-                name, limit, known, interval, Verdict.INCONCLUSIVE, reason, required=name != STRETCH
-            )
+            yield LevelResult(name, limit, known, interval, Verdict.INCONCLUSIVE, reason)
         else:
             yield _level(name, limit, value, interval, validity)
 
@@ -96,21 +115,46 @@ def _error_level(limit: float, route: RouteFigures, validity: Validity, seed: in
     return _level("error_rate", limit, rate, error_rate_interval(route.blocks, seed), validity)
 
 
+def _count_levels(slo: ServiceLevel, route: RouteFigures, validity: Validity) -> Iterable[LevelResult]:
+    for name, outcomes in COUNTS:
+        limit = getattr(slo, name)
+        if limit is None:
+            continue
+        if not route.requests:
+            yield LevelResult(name, limit, None, None, Verdict.INCONCLUSIVE, "no request was made")
+        else:
+            found = sum(route.outcomes.get(outcome, 0) for outcome in outcomes)
+            yield _level(name, limit, found, None, validity)
+
+
+def _drift_level(limit: float, route: RouteFigures, validity: Validity) -> LevelResult:
+    first, last = thirds(route.blocks)
+    before, after = percentile_us(first, 0.95), percentile_us(last, 0.95)
+    fewest, needed = min(samples_in(first), samples_in(last)), samples_needed(0.95)
+    if before is None or after is None or fewest < needed:
+        reason = f"{fewest} samples in a third of the time, {needed} are needed"
+        return LevelResult("p95_drift", limit, None, None, Verdict.INCONCLUSIVE, reason)
+    level = _level("p95_drift", limit, round(after / max(before, 1) - 1, 6), None, validity)
+    return replace(level, reason=f"from {before / 1000:g} ms to {after / 1000:g} ms: {level.reason}")
+
+
 def _level(
     name: str, limit: float, value: float, interval: Interval95 | None, validity: Validity
 ) -> LevelResult:
-    plain = Verdict.PASS if value <= limit else Verdict.FAIL
+    plain = Verdict.PASS if abs(value) <= limit else Verdict.FAIL
     verdict = believed(plain, validity)
-    reason = f"{_shown(name, value)} {'≤' if plain is Verdict.PASS else '>'} {_shown(name, limit)}"
+    reason = f"{_shown(name, abs(value))} {'≤' if plain is Verdict.PASS else '>'} {_shown(name, limit)}"
     if interval is not None and interval[0] <= limit <= interval[1]:
         reason += "; the limit lies within the interval of chance"
     if verdict is not plain:
         reason += f"; the measurement is {validity.status}"
-    return LevelResult(name, limit, value, interval, verdict, reason, required=name != STRETCH)
+    return LevelResult(name, limit, value, interval, verdict, reason)
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{value:.3%}" if name == "error_rate" else f"{value:g} ms"
+    if name in ("error_rate", "p95_drift"):
+        return f"{value:.3%}"
+    return f"{value:g} ms" if name.endswith("_ms") else f"{value:g}"
 
 
 def _milliseconds(intervals: Sequence[Interval95 | None]) -> list[Interval95 | None]:

@@ -18,11 +18,11 @@ import pytest
 from ecoload.errors import LimitTooLow, TargetLocked
 from ecoload.guard.lock import locked
 from ecoload.measure.result import Status, ValidityStatus, Verdict
-from ecoload.plan import Condition, ConstantArrivalRate, ConstantVUs, OnExhausted
+from ecoload.plan import Condition, ConstantArrivalRate, ConstantVUs, OnExhausted, Probe, Proof
 from ecoload.run import exit_code
 from tests.integration.driving import SECOND, Silent, gets, plan_of, run
 from tests.servers.latency import Fixed, LatencyServer
-from tests.servers.recorder import Recorder
+from tests.servers.recorder import Arrival, Recorder
 
 TARGETS = """
 protocol: {{name: Test, assigned_app: A1, mode: staging, namespace: perf_test}}
@@ -145,6 +145,25 @@ def test_a_lost_generator_makes_the_run_invalid_and_keeps_what_was_measured(
 
 def rate(per_second: float, seconds: float) -> ConstantArrivalRate:
     return ConstantArrivalRate(per_second, int(seconds * SECOND), 20, 20, on_exhausted=OnExhausted.QUEUE)
+
+
+def test_ctrl_c_while_a_proof_is_waited_for_ends_the_waiting_and_not_the_judging(tmp_path: Path) -> None:
+    class Impatient(Recorder):
+        """Presses Ctrl-C when it is asked for the second time."""
+
+        def reply(self, arrival: Arrival) -> bytes | None:
+            if self.paths().count("/seen") == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().reply(arrival)
+
+    proof = Proof("seen", Probe(0, "/seen", "$.ok"), "never", 60 * SECOND)
+    with Impatient() as server:
+        finished = run(plan_of(server.url, gets(["/"]), rate(10, 1), proofs=(proof,)), tmp_path)
+    (found,) = finished.result.proofs
+    assert (found.verdict, found.found) == (Verdict.INCONCLUSIVE, True)
+    assert "when the run was interrupted" in found.reason
+    assert finished.result.status is Status.FINISHED
+    assert exit_code(finished) == 5
 
 
 def test_a_condition_that_hurts_ends_the_run(tmp_path: Path, server: LatencyServer) -> None:

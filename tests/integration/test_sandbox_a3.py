@@ -103,7 +103,13 @@ def test_preflight_says_whether_a_run_can_be_had_and_has_no_effect(
         "breaker": "closed",
     }
     summary = f"{a3}/orchestration/effects/summary?run_id={run_id}"
-    assert call(summary, headers=allowed)[1] == {"run_id": run_id, "keys": 0, "effects": 0, "doubled": []}
+    assert call(summary, headers=allowed)[1] == {
+        "run_id": run_id,
+        "keys": 0,
+        "effects": 0,
+        "doubled_keys": 0,
+        "doubled": [],
+    }
 
 
 def test_a_run_finds_scholarships_has_them_summed_up_and_can_be_read_back(
@@ -152,7 +158,7 @@ def test_twenty_at_once_with_one_key_have_one_effect_and_twenty_equal_results(
     assert len({body for _, _, body in answers}) == 1
     assert sorted(headers["Idempotency-Replayed"] for _, headers, _ in answers) == ["false"] + ["true"] * 19
     _, summary = call(f"{a3}/orchestration/effects/summary?run_id={run_id}", headers=allowed)
-    assert summary == {"run_id": run_id, "keys": 1, "effects": 1, "doubled": []}
+    assert summary == {"run_id": run_id, "keys": 1, "effects": 1, "doubled_keys": 0, "doubled": []}
     assert call(f"{sandbox.urls['a4']}/usage?run_id={run_id}")[1]["requests"] == 1
 
 
@@ -291,7 +297,7 @@ def test_injected_503s_open_the_breaker_and_it_closes_after_they_end(
     # A4 was asked only by the two that succeeded, and a key that failed before was good for one effect.
     assert call(f"{sandbox.urls['a4']}/usage?run_id={run_id}")[1]["requests"] == 2
     _, summary = call(f"{a3}/orchestration/effects/summary?run_id={run_id}", headers=allowed)
-    assert summary == {"run_id": run_id, "keys": 2, "effects": 2, "doubled": []}
+    assert summary == {"run_id": run_id, "keys": 2, "effects": 2, "doubled_keys": 0, "doubled": []}
 
 
 def test_a_fault_that_lasts_opens_the_breaker_again_from_half_open(

@@ -3,6 +3,7 @@ what is broken in an app shows in that app's scenario."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,36 @@ def test_every_scenario_runs_without_an_error(sandbox: Sandbox, app: str, tmp_pa
     assert errors(finished) == {}
     assert finished.result.target_version == "1.0.0"
     assert not [reason for reason in finished.result.validity.reasons if "the target counts" in reason]
+
+
+def proved(finished: Finished) -> dict[str, tuple[Verdict, object]]:
+    return {proof.name: (proof.verdict, proof.found) for proof in finished.result.proofs}
+
+
+def test_what_an_app_must_say_after_the_load_is_asked(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert proved(run(sandbox, plan_for(sandbox, "a5", scale=0.003), tmp_path)) == {
+        "telemetry": (Verdict.PASS, True),
+        "live_mode": (Verdict.PASS, True),
+        "nothing_charged": (Verdict.PASS, 0),
+    }
+    assert proved(run(sandbox, plan_for(sandbox, "a3", scale=0.003), tmp_path)) == {
+        "idempotency": (Verdict.PASS, 0)
+    }
+
+
+def test_telemetry_that_does_not_show_in_time_fails_the_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    plan = plan_for(sandbox, "a5", scale=0.003)
+    telemetry, *others = plan.proofs
+    plan = dataclasses.replace(
+        plan, proofs=(dataclasses.replace(telemetry, within_ns=1_500_000_000), *others)
+    )
+    with faults(sandbox, "a8", stale_telemetry_s=30):
+        finished = run(sandbox, plan, tmp_path)
+    result = finished.result.proofs[0]
+    assert (result.verdict, result.found) == (Verdict.FAIL, None)
+    assert result.took_s is not None
+    assert 1.5 <= result.took_s < 30
+    assert finished.result.verdict is Verdict.FAIL
 
 
 def test_the_overview_alone_misses_its_level(sandbox: Sandbox, tmp_path: Path) -> None:

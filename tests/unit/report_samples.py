@@ -67,6 +67,18 @@ def passing() -> dict[str, Any]:
             "verdict": "PASS",
             "reason": "every acknowledged write is there",
         },
+        "proofs": [
+            {
+                "name": "telemetry",
+                "question": "a2: GET /status?run_id=… $.seen",
+                "expected": True,
+                "found": True,
+                "within_s": 60.0,
+                "took_s": 2.51,
+                "verdict": "PASS",
+                "reason": "is true after 2.5 s",
+            }
+        ],
         "routes": [
             _route("ingest", {"ok": 12_000}, 21.4, {"verdict": "PASS", "levels": levels}),
             _route("event_tile", {"ok": 12_000}, 8.3, None),
@@ -149,6 +161,8 @@ def hostile() -> dict[str, Any]:
         route["route"] = BREAKOUT
         for level in (route["slo"] or {}).get("levels", ()):
             level["reason"] = BREAKOUT
+    for proof in result["proofs"]:
+        proof |= {"name": BREAKOUT, "question": BREAKOUT, "reason": BREAKOUT, "found": BREAKOUT}
     for condition in result["thresholds"]:
         condition |= {"source": BREAKOUT, "reason": BREAKOUT}
     result["slowest"] = [_slow(BREAKOUT, BREAKOUT, 1.0)]

@@ -146,13 +146,21 @@ def test_json_paths(path: str, value: Any) -> None:
     "path", ["$.b", "$.a[2]", "$.a.b", "$.a[0].x", "$.true.x", "$.a[0][0]", "$['b']", "$..nowhere"]
 )
 def test_json_paths_that_lead_nowhere_find_nothing(path: str) -> None:
-    assert find_json(path)({"a": [{"b-c": 7}, 2], "true": True}) is None
+    with pytest.raises(LookupError):
+        find_json(path)({"a": [{"b-c": 7}, 2], "true": True})
 
 
-def test_an_index_is_for_arrays_and_a_name_for_objects() -> None:
-    assert find_json("$[0]")("text") is None
-    assert find_json("$[0]")({"0": 1}) is None
-    assert find_json("$.a[0]")({"a": "text"}) is None
+def test_a_null_is_found() -> None:
+    assert find_json("$.a")({"a": None}) is None
+    assert find_json("$..a")({"a": None}) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "document"), [("$[0]", "text"), ("$[0]", {"0": 1}), ("$.a[0]", {"a": "text"})]
+)
+def test_an_index_is_for_arrays_and_a_name_for_objects(path: str, document: Any) -> None:
+    with pytest.raises(LookupError):
+        find_json(path)(document)
 
 
 def test_headers_are_found_in_any_case_and_the_first_counts() -> None:

@@ -23,6 +23,7 @@ from ecoload.plan import (
     Persistence,
     Plan,
     Probe,
+    Proof,
     Ref,
     Route,
     Scenario,
@@ -255,6 +256,8 @@ def test_probes_go_to_listed_hosts_only() -> None:
     assert "persistence: it goes to a host" in refused(plan(persistence=Persistence(INGEST, bad)))
     assert "request_count: it goes to a host" in refused(plan(request_count=bad))
     assert "version_from: its path" in refused(plan(version_from=Probe(0, "/../x", "$")))
+    check_plan(plan(proofs=(Proof("seen", good, 0),)))
+    assert "proofs.seen: it goes to a host" in refused(plan(proofs=(Proof("seen", bad, 0),)))
 
 
 def test_probes_read_and_do_nothing_else() -> None:
@@ -262,6 +265,8 @@ def test_probes_read_and_do_nothing_else() -> None:
         routes = (*ROUTES[:READ], dataclasses.replace(ROUTES[READ], effect=effect), *ROUTES[READ + 1 :])
         made = plan(routes=routes, version_from=Probe(0, "/v1/events/1?x=${…}", "$"))
         assert "is route a2.read, which has an effect" in refused(made)
+        proof = Proof("seen", Probe(0, "/v1/events/1", "$"), True)
+        assert "proofs.seen: GET '/v1/events/1' is route" in refused(plan(routes=routes, proofs=(proof,)))
         check_plan(plan(routes=routes, version_from=Probe(0, "/v1/count", "$")))
     check_plan(plan(version_from=Probe(0, "/v1/events/1", "$")))
 

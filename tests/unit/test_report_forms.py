@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.report.forms import clean, moment, ms, plural, rate, share, span, whole
+from ecoload.report.forms import change, clean, moment, ms, plural, rate, share, span, whole
 
 
 @given(st.text())
@@ -34,7 +34,7 @@ def test_line_breaks_become_spaces() -> None:
 
 @pytest.mark.parametrize("value", [None, "", math.nan, math.inf])
 def test_a_figure_that_is_not_there_is_a_dash_and_not_0(value: object) -> None:
-    assert {write(value) for write in (ms, whole, rate, share, span)} == {"–"}
+    assert {write(value) for write in (ms, whole, rate, share, change, span)} == {"–"}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,14 @@ def test_milliseconds_keep_three_digits(value: float, text: str) -> None:
 )
 def test_a_share_that_is_not_0_never_reads_as_0(value: float, text: str) -> None:
     assert share(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "+0.0 %"), (0.0312, "+3.1 %"), (-0.1234, "-12 %"), (0.09996, "+10 %"), (12.5, "+1,250 %")],
+)
+def test_a_change_has_its_direction(value: float, text: str) -> None:
+    assert change(value) == text
 
 
 @pytest.mark.parametrize(

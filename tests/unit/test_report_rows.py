@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ecoload.report.rows import facts, headline, judged, measured, not_ok, reasons, route_verdict
 from tests.unit.report_samples import failing, invalid, passing
 
 
-def test_levels_come_first_then_persistence_then_conditions() -> None:
+def test_levels_come_first_then_persistence_then_proofs_then_conditions() -> None:
     kinds = [row.kind for row in judged(passing())]
-    assert kinds == ["level", "level", "level", "persistence", "threshold", "abort_when"]
+    assert kinds == ["level", "level", "level", "persistence", "proof", "threshold", "abort_when"]
+
+
+def test_a_result_without_proofs_is_shown_as_well() -> None:
+    older = {key: value for key, value in passing().items() if key != "proofs"}
+    assert "proof" not in [row.kind for row in judged(older)]
+
+
+def test_a_proof_shows_what_it_had_to_be_and_was() -> None:
+    result = passing()
+    row = next(row for row in judged(result) if row.kind == "proof")
+    assert (row.of, row.must_be, row.was) == ("proof telemetry", "true within 1m 00s", "true")
+    assert row.reason == "a2: GET /status?run_id=… $.seen is true after 2.5 s"
+    result["proofs"][0] |= {"expected": "live", "within_s": 0.0, "took_s": None, "found": None}
+    row = next(row for row in judged(result) if row.kind == "proof")
+    assert (row.must_be, row.was) == ('"live"', "–")
 
 
 def test_a_level_shows_its_limit_its_value_and_its_interval() -> None:
     row = judged(passing())[0]
     assert (row.must_be, row.was, row.interval) == ("P95 ≤ 125 ms", "89.2 ms", "87.1 – 91.4 ms")
+
+
+@pytest.mark.parametrize(
+    ("level", "limit", "value", "must_be", "was"),
+    [
+        ("p95_stretch_ms", 120.0, 89.24, "P95 stretch ≤ 120 ms", "89.2 ms"),
+        ("error_rate", 0.01, 0.0425, "errors ≤ 1 %", "4.25 %"),
+        ("timeouts", 0, 12, "timeouts ≤ 0", "12"),
+        ("failed_checks", 3, None, "failed checks ≤ 3", "–"),
+        ("p95_drift", 0.1, -0.1234, "P95 drift ≤ ±10 %", "-12 %"),
+        ("p95_drift", 0.1, 0.0312, "P95 drift ≤ ±10 %", "+3.1 %"),
+    ],
+)
+def test_each_level_is_shown_in_its_unit(
+    level: str, limit: float, value: float | None, must_be: str, was: str
+) -> None:
+    result = passing()
+    result["routes"][0]["slo"]["levels"] = [
+        {"level": level, "limit": limit, "value": value, "interval": None, "verdict": "PASS", "reason": ""}
+    ]
+    row = judged(result)[0]
+    assert (row.must_be, row.was, row.interval) == (must_be, was, "")
 
 
 def test_a_stretch_level_decides_nothing() -> None:
@@ -29,7 +68,7 @@ def test_the_verdict_is_taken_from_the_result_even_where_the_figures_look_otherw
 
 
 def test_a_failing_run_says_how_many_verdicts_failed() -> None:
-    assert headline(failing()) == "3 of 5 verdicts are FAIL."
+    assert headline(failing()) == "3 of 6 verdicts are FAIL."
 
 
 def test_an_invalid_run_says_nothing_about_its_target() -> None:

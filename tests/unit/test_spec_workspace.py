@@ -637,6 +637,93 @@ def test_loads_stand_side_by_side(write: Write) -> None:
     assert [load.scenario for load in plan.loads] == [0, 0] and len(plan.scenarios) == 1
 
 
+def test_counts_and_drift_are_levels_too(write: Write) -> None:
+    level = "slo: {timeouts: 0, failed_checks: 3, p95_drift: 10%}"
+    plan = make_plan(write(TARGETS.replace("effect: none}", f"effect: none, {level}}}")), "a2", "burst")
+    slo = plan.routes[1].slo
+    assert (slo.timeouts, slo.failed_checks, slo.p95_drift, slo.p95_ms) == (0, 3, 0.1, 150)
+    wrong = "slo: {timeouts: -1, failed_checks: 1%, p95_drift: 2}"
+    assert [
+        message.partition("slo.")[2]
+        for message in problems(
+            write, TARGETS.replace("{get: /health, effect: none}", f"{{get: /health, effect: none, {wrong}}}")
+        )
+    ] == [
+        "timeouts: should be greater than or equal to 0, got -1",
+        "failed_checks: expected a whole number, got '1%'",
+        "p95_drift: expected a share such as 0.01 or 1%, got 2",
+    ]
+
+
+def test_proofs_are_questions_with_their_answers(write: Write) -> None:
+    proofs = """\
+proofs:
+  seen: {get: "/seen?run_id=${run.id}", json: $.seen, is: true, within: 60s}
+  none: {get: /seen, json: $.n, is: 0}
+  rate: {get: /seen, json: $.rate, is: 1.0}
+  null_: {get: /seen, json: $.x, is: null}"""
+    seen, *others = make_plan(write(with_app(proofs)), "a2", "burst", duration_scale=0.1).proofs
+    assert (seen.name, seen.probe.path, seen.probe.json) == (
+        "seen",
+        Text(("/seen?run_id=", Ref(("run", "id")))),
+        "$.seen",
+    )
+    assert (seen.expected, seen.within_ns) == (True, 60 * SECOND), "not scaled: it is the target's time"
+    assert [(one.name, repr(one.expected), one.within_ns) for one in others] == [
+        ("none", "0", 0),
+        ("rate", "1.0", 0),
+        ("null_", "None", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("proof", "wrong"),
+    [
+        ("{get: /x, json: $.a}", ".is: is missing: what the answer must be"),
+        ("{get: /x, json: $.a, is: [1]}", ".is: expected one value: a text, a number, true, false or null"),
+        ("{get: x, json: $.a, is: 1}", ": get: expected a path that begins with one '/'"),
+        ("{get: /x, json: a, is: 1}", ".json: expected a JSON path"),
+        ("{get: /x, json: $.a, is: 1, with: 5s}", ".with: unknown key 'with'; did you mean 'within'?"),
+        ("{get: '/x?${data.a}', json: $.a, is: 1}", ".get: 'data.a' needs a feeder"),
+    ],
+)
+def test_a_proof_that_is_none_is_told(write: Write, proof: str, wrong: str) -> None:
+    (found,) = problems(write, with_app(f"proofs: {{seen: {proof}}}"))
+    assert f"apps.a2.proofs.seen{wrong}" in found
+
+
+def test_the_shipped_apps_have_their_proofs() -> None:
+    workspace = load_workspace(ROOT / "targets.yaml", environ={})
+    found = {app: [p.name for p in make_plan(workspace, app, "smoke").proofs] for app in workspace.apps}
+    assert {app: names for app, names in found.items() if names} == {
+        "a3": ["idempotency"],
+        "a5": ["telemetry", "live_mode", "nothing_charged"],
+    }
+
+
+def test_the_shipped_routes_say_what_must_not_fail_once() -> None:
+    workspace = load_workspace(ROOT / "targets.yaml", environ={})
+    found = {
+        f"{route.app}.{route.name}": [
+            level
+            for level in ("timeouts", "failed_checks", "p95_drift")
+            if getattr(route.slo, level) is not None
+        ]
+        for route in make_plan(workspace, "a2", "baseline").routes
+    }
+    assert {name: levels for name, levels in found.items() if levels} == {
+        "a3.orchestration_replay": ["failed_checks"],
+        "a3.effects": ["failed_checks"],
+        "a4.chat_completions": ["timeouts", "p95_drift"],
+        "a5.payment_config": ["failed_checks"],
+        "a5.payment_summary": ["failed_checks"],
+        "a5.payment_intent": ["failed_checks"],
+        "a5.confirm_payment": ["failed_checks"],
+        "a6.billing": ["failed_checks"],
+        "a8.finance_tile": ["failed_checks"],
+    }
+
+
 def test_an_app_narrows_a_profile(write: Write) -> None:
     plan = make_plan(write(with_app("profiles: {burst: {max_vus: 10, slo: {p95_ms: null}}}")), "a2", "burst")
     executor = plan.loads[0].executor
@@ -654,6 +741,41 @@ SEVERAL = (
     "{loads: [{executor: constant, vus: 2, duration: 1m}, "
     "{scenario: a2, executor: soak, vus: 3, duration: 2m}]}"
 )
+
+
+def test_a_profile_names_the_levels_that_decide(write: Write) -> None:
+    chosen = TARGETS.replace("max_vus: 60}", "max_vus: 60, decides: [error_rate, timeouts, error_rate]}")
+    assert make_plan(write(chosen), "a2", "burst").decides == ("error_rate", "timeouts")
+    assert make_plan(write(), "a2", "burst").decides == ()
+    own = with_app("profiles: {burst: {decides: [p95_ms]}}", chosen)
+    assert make_plan(write(own), "a2", "burst").decides == ("p95_ms",)
+    several = with_app(f"profiles: {{burst: {SEVERAL}}}", chosen)
+    assert make_plan(write(several), "a2", "burst").decides == ("error_rate", "timeouts"), "kept"
+    beside = SEVERAL[:-1] + ", decides: [p99_ms]}"
+    assert make_plan(write(TARGETS.replace(BURST, beside)), "a2", "burst").decides == ("p99_ms",)
+
+
+@pytest.mark.parametrize(
+    ("decides", "wrong"),
+    [
+        ("[error_rte]", "[0]: unknown word 'error_rte'; did you mean 'error_rate'?"),
+        ("[error_rate, p95_stretch_ms]", "[1]: unknown word 'p95_stretch_ms'; did you mean 'p95_ms'?"),
+        ("[]", ": List should have at least 1 item"),
+        ("error_rate", ": expected a list, got 'error_rate'"),
+    ],
+)
+def test_what_decides_must_be_a_level(write: Write, decides: str, wrong: str) -> None:
+    (found,) = problems(write, TARGETS.replace("max_vus: 60}", f"max_vus: 60, decides: {decides}}}"))
+    assert f"profiles.burst.decides{wrong}" in found
+    in_loads = "{loads: [{executor: constant, vus: 2, duration: 1m, decides: [error_rate]}]}"
+    assert (
+        "decides belong to the profile, beside loads:" in problems(write, TARGETS.replace(BURST, in_loads))[0]
+    )
+
+
+def test_a_smoke_shows_latency_and_does_not_judge_it() -> None:
+    plan = make_plan(load_workspace(ROOT / "targets.yaml", environ={}), "a8", "smoke")
+    assert plan.decides == ("error_rate", "failed_checks", "timeouts")
 
 
 def test_an_app_may_run_a_single_load_as_several(write: Write) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
+from ecoload.measure.asked import ProofAnswer
 from ecoload.measure.figures import Figures
 from ecoload.measure.outcome import Outcome
 from ecoload.measure.recorder import Recorder
 from ecoload.measure.result import Planned, RunResult, Status, ValidityStatus, Verdict
-from ecoload.plan import Condition, ConstantVUs, Load, Plan, Scenario, ServiceLevel
+from ecoload.plan import Condition, ConstantVUs, Load, Plan, Probe, Proof, Scenario, ServiceLevel
 from ecoload.verdict.conditions import Fired
 from ecoload.verdict.judge import RunFacts, judge, model_of
 from tests.unit.measuring import SECOND, a_plan, figures_of, rows, tick
@@ -122,6 +123,20 @@ def test_a_lost_write_fails_even_an_invalid_run() -> None:
     assert judged(persisted=None, persistence_problem="timeout").verdict is INCONCLUSIVE
 
 
+def test_a_proof_decides_whatever_the_measurement_was() -> None:
+    plan = a_plan(proofs=(Proof("seen", Probe(0, "/seen", "$.n"), 0),))
+    holds, fails = ProofAnswer("seen", True, 0, 0.1), ProofAnswer("seen", False, 3, 0.1)
+    good = judged(plan=plan, proofs=(holds,))
+    assert (good.verdict, good.proofs[0].verdict) == (PASS, PASS)
+    bad = judged(plan=plan, proofs=(fails,))
+    assert (bad.verdict, bad.verdict_reasons) == (FAIL, ("proof seen: is 3, not 0",))
+    broken = judged(plan=plan, proofs=(fails,), lost_worker="killed")
+    assert (broken.validity.status, broken.verdict) == (ValidityStatus.INVALID, FAIL)
+    assert judged(plan=plan).verdict is INCONCLUSIVE
+    killed = judged(plan=plan, status=Status.KILLED, persisted=None)
+    assert killed.proofs[0].reason == "the run was killed before it was asked"
+
+
 def test_without_persistence_or_levels_there_is_nothing_to_pass() -> None:
     bare = a_plan(persistence=None, abort_when=())
     bare = dataclasses.replace(
@@ -130,6 +145,19 @@ def test_without_persistence_or_levels_there_is_nothing_to_pass() -> None:
     result = judged(plan=bare)
     assert (result.verdict, result.persistence) == (INCONCLUSIVE, None)
     assert "no service level" in str(result.verdict_reasons)
+
+
+def test_only_what_decides_under_the_profile_decides_the_run() -> None:
+    slow = figures_of([200.0] * 100)
+    assert judged(slow).verdict is FAIL
+    result = judged(slow, a_plan(decides=("error_rate",)))
+    assert (result.verdict, result.verdict_reasons) == (PASS, ())
+    slo = result.routes[0].slo
+    assert slo is not None
+    assert [(one.level, one.verdict, one.required) for one in slo.levels] == [
+        ("p95_ms", FAIL, False),
+        ("error_rate", PASS, True),
+    ]
 
 
 def test_no_sample_is_inconclusive() -> None:
@@ -163,6 +191,10 @@ def rich_result() -> RunResult:
     plan = a_plan(
         thresholds=(Condition("p95 < 300ms", "p95", "<", 300.0),),
         fail_when=(Condition("p50 > 1ms", "p50", ">", 1.0),),
+        proofs=(
+            Proof("seen", Probe(0, "/seen", "$.n"), 1.5, SECOND),
+            Proof("unseen", Probe(0, "/seen", "$.x"), None),
+        ),
     )
     recorder = Recorder.for_plan(plan)
     for second in range(1, 12):
@@ -170,7 +202,11 @@ def rich_result() -> RunResult:
             recorder.add_samples(0, outcome, rows([second * SECOND] * 40, [second * 1_000_000]))
         recorder.close_second(tick(second, cpu_ns=second * 10**8, vus=3, vus_max=4))
     hit = Fired(plan.fail_when[0], False, 1.0, 2.0)
-    return judge(plan, recorder.figures(), facts(fired=(hit,), machine={"cpu": "x"}, notes=("a note",)))
+    return judge(
+        plan,
+        recorder.figures(),
+        facts(fired=(hit,), proofs=(ProofAnswer("seen", False, "x", 1.2),), notes=("a note",)),
+    )
 
 
 @pytest.mark.parametrize("result", [judged(), judged(figures_of()), judged(lost_worker="x"), rich_result()])

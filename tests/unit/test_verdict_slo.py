@@ -8,13 +8,15 @@ import pytest
 
 from ecoload.measure.figures import RouteFigures
 from ecoload.measure.outcome import Outcome
+from ecoload.measure.recorder import Recorder
 from ecoload.measure.result import Validity, ValidityStatus, Verdict
 from ecoload.plan import ServiceLevel
 from ecoload.verdict.persistence import judge_persistence
 from ecoload.verdict.slo import believed, judge_route, samples_needed, tightest_ms, worst
-from tests.unit.measuring import figures_of
+from tests.unit.measuring import SECOND, figures_of, rows, second_of, tick
 
 PASS, FAIL, INCONCLUSIVE = Verdict
+MS = 1_000_000
 VALID = Validity(ValidityStatus.VALID)
 SUSPECT = Validity(ValidityStatus.SUSPECT, ("late",))
 INVALID = Validity(ValidityStatus.INVALID, ("broken",))
@@ -96,6 +98,29 @@ def test_a_stretch_level_is_shown_and_never_decides() -> None:
     assert tightest_ms([slo]) == 100.0
 
 
+def test_levels_that_do_not_decide_are_judged_and_shown() -> None:
+    slo = ServiceLevel(p95_ms=1.0, p95_stretch_ms=0.5, error_rate=0.01, timeouts=0)
+    levels = judge_route(slo, route_of(100), VALID, 1, ("error_rate", "timeouts", "p95_stretch_ms"))
+    assert levels is not None
+    assert {level.level: (level.verdict, level.required) for level in levels.levels} == {
+        "p95_ms": (FAIL, False),
+        "p95_stretch_ms": (FAIL, False),
+        "error_rate": (PASS, True),
+        "timeouts": (PASS, True),
+    }
+    assert levels.verdict is PASS
+    failing = judge_route(slo, route_of(90, errors=10), VALID, 1, ("error_rate",))
+    assert failing is not None and failing.verdict is FAIL
+    nothing = judge_route(slo, route_of(100), VALID, 1, ("p99_ms",))
+    assert nothing is not None and nothing.verdict is INCONCLUSIVE
+
+
+def test_lateness_is_held_against_levels_that_decide() -> None:
+    slos = [ServiceLevel(p95_ms=100.0, p99_ms=150.0)]
+    assert tightest_ms(slos, ("p99_ms",)) == 150.0
+    assert tightest_ms(slos, ("error_rate",)) is None
+
+
 def test_a_route_without_levels_is_not_judged() -> None:
     assert judge_route(ServiceLevel(), route_of(100), VALID, 1) is None
     assert tightest_ms([ServiceLevel(error_rate=0.1)]) is None
@@ -118,6 +143,77 @@ def test_the_worst_verdict_decides_and_nothing_judged_is_inconclusive() -> None:
     assert worst([PASS, INCONCLUSIVE]) is INCONCLUSIVE
     assert worst([PASS, PASS]) is PASS
     assert worst([]) is INCONCLUSIVE
+
+
+def outcomes_of(ok: int = 100, warm_up_s: int = 0, **counts: int) -> RouteFigures:
+    """A second with so many of each outcome, after a warm-up in which all of them timed out."""
+    recorder = Recorder(["ingest"], warm_up_ns=warm_up_s * SECOND)
+    for second in range(warm_up_s):
+        recorder.add_samples(0, Outcome.TIMEOUT, rows([second * SECOND] * 50, MS))
+        recorder.close_second(tick(second + 1))
+    for name, count in {"ok": ok, **counts}.items():
+        recorder.add_samples(0, Outcome[name.upper()], rows([warm_up_s * SECOND] * count, MS))
+    recorder.close_second(tick(warm_up_s + 1))
+    return recorder.figures().routes[0]
+
+
+@pytest.mark.parametrize(
+    ("level", "counts", "found"),
+    [
+        ("timeouts", {}, 0),
+        ("timeouts", {"timeout": 2}, 2),
+        ("timeouts", {"http_error": 9, "check_failed": 9, "reset": 9}, 0),
+        ("failed_checks", {"check_failed": 2}, 2),
+        ("failed_checks", {"check_failed": 1, "capture_failed": 2}, 3),
+        ("failed_checks", {"timeout": 9, "http_error": 9}, 0),
+    ],
+)
+def test_counts_pass_up_to_their_limit(level: str, counts: dict[str, int], found: int) -> None:
+    route = outcomes_of(warm_up_s=2, **counts)
+    for limit in range(5):
+        slo = dataclasses.replace(ServiceLevel(), **{level: limit})
+        (judged,) = judge_route(slo, route, VALID, 1).levels  # type: ignore[union-attr]
+        assert (judged.level, judged.value) == (level, found)
+        assert judged.verdict is (PASS if found <= limit else FAIL)
+
+
+def test_counts_of_no_request_or_of_a_doubtful_measurement_do_not_pass() -> None:
+    slo = ServiceLevel(timeouts=0, failed_checks=0)
+    assert verdict_of(slo, outcomes_of(ok=0)) is INCONCLUSIVE
+    assert verdict_of(slo, outcomes_of(), SUSPECT) is INCONCLUSIVE
+    assert verdict_of(slo, outcomes_of(timeout=1), SUSPECT) is FAIL
+    assert verdict_of(slo, outcomes_of(timeout=1), INVALID) is INCONCLUSIVE
+
+
+def course_of(*thirds: tuple[float, int], seconds: int = 10) -> RouteFigures:
+    """A route of so many seconds a third, each second of it with so many samples of so many ms."""
+    recorder = Recorder(["ingest"])
+    for number, (ms, samples) in enumerate(thirds):
+        for second in range(seconds):
+            second_of(recorder, number * seconds + second + 1, [ms] * samples)
+    return recorder.figures().routes[0]
+
+
+@pytest.mark.parametrize(
+    ("last_ms", "verdict"), [(100, PASS), (108, PASS), (92, PASS), (112, FAIL), (88, FAIL)]
+)
+def test_a_p95_may_drift_as_far_as_its_limit_either_way(last_ms: float, verdict: Verdict) -> None:
+    route = course_of((100, 10), (500, 10), (last_ms, 10))
+    (level,) = judge_route(ServiceLevel(p95_drift=0.1), route, VALID, 1).levels  # type: ignore[union-attr]
+    assert level.verdict is verdict
+    assert level.value == pytest.approx(last_ms / 100 - 1, abs=0.01)
+    assert level.reason.startswith("from 100.")
+
+
+@pytest.mark.parametrize(
+    "course", [((10, 5), (10, 9), (10, 9)), ((10, 9), (10, 9), (10, 5)), ((10, 9), (10, 9), (10, 0)), ()]
+)
+def test_a_drift_of_too_few_samples_in_a_third_cannot_be_told(course: tuple[tuple[float, int], ...]) -> None:
+    (level,) = judge_route(ServiceLevel(p95_drift=0.1), course_of(*course), VALID, 1).levels  # type: ignore[union-attr]
+    assert (level.verdict, level.value) == (INCONCLUSIVE, None)
+    assert "59 are needed" in level.reason
+    enough = course_of((10, 6), (10, 0), (10, 6))
+    assert verdict_of(ServiceLevel(p95_drift=0.1), enough) is PASS
 
 
 def written(**whole: int) -> RouteFigures:

@@ -220,7 +220,9 @@ class Agent(App):
         ecoload_run = _name_asked(request, "run_id")
         rows = await self._store.read(
             "SELECT (SELECT COUNT(DISTINCT key) FROM runs WHERE ecoload_run = ?1),"
-            " (SELECT COUNT(*) FROM effects WHERE ecoload_run = ?1)",
+            " (SELECT COUNT(*) FROM effects WHERE ecoload_run = ?1),"
+            " (SELECT COUNT(*) FROM"
+            " (SELECT 1 FROM effects WHERE ecoload_run = ?1 GROUP BY key HAVING COUNT(*) > 1))",
             (ecoload_run,),
         )
         doubled = await self._store.read(
@@ -233,6 +235,7 @@ class Agent(App):
                 "run_id": ecoload_run,
                 "keys": rows[0][0],
                 "effects": rows[0][1],
+                "doubled_keys": rows[0][2],
                 "doubled": [key for (key,) in doubled],
             }
         )
