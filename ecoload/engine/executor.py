@@ -6,6 +6,8 @@ Rules
 - Closed model: the schedule says how many VUs live; each goes on when it is free and its pacing is
   over. Open model: the schedule says when an iteration is due; a VU takes it, or it is queued or
   dropped (`dropped_iterations`, counted, never hidden).
+- A paced VU has its first iteration due at a moment of its own (`first_start_ns`), counted from when the
+  schedule starts it, not from when we came to it. One that must go before that simply goes.
 - A VU that must go finishes its iteration within its grace; then it is interrupted, and its request
   in flight is `cancelled`. A VU raised again within its grace goes on.
 - After the regular end nothing starts; a queue that is left counts as dropped.
@@ -20,7 +22,7 @@ from typing import Protocol
 
 from ecoload.engine.clock import NEVER, Clock
 from ecoload.engine.program import VU
-from ecoload.engine.schedule import ClosedSchedule, IterationSchedule, OpenSchedule
+from ecoload.engine.schedule import ClosedSchedule, IterationSchedule, OpenSchedule, first_start_ns
 from ecoload.plan import ConstantArrivalRate, Load, OnExhausted, RampingArrivalRate
 
 # What a VU is doing. LEAVING: it finishes its iteration and is then gone.
@@ -144,13 +146,59 @@ class Executor:
             self.late_starts += 1
 
 
-class ClosedExecutor(Executor):
+class _ClosedModel(Executor):
+    """What the closed models share: an iteration is due when its VU is free and its pacing is over."""
+
+    def __init__(self, load: Load, fleet: Fleet, t0: int, end_ns: int) -> None:
+        super().__init__(load, fleet, t0)
+        self._end = t0 + end_ns
+        self._pacing_ns = load.pacing_ns
+        self._now = fleet.clock.now
+
+    def begun(self, vu: VU, due: int) -> None:
+        self.started += 1
+        self.active += 1
+        vu.state = RUNNING
+        if self._pacing_ns:
+            self._late(due)
+        vu.due = due
+
+    def _first(self, vu: VU, place: int, started: int) -> None:
+        """Begins the life of the VU at that place, which is started at `started` or was to be."""
+        now = self._now()
+        due = started + first_start_ns(place, self._pacing_ns) if self._pacing_ns else now
+        if due <= now:
+            vu.resume(due)
+        else:
+            self._wait(vu, due)
+
+    def _next(self, vu: VU, waited: bool) -> int:
+        now = self._now()
+        due = vu.due + self._pacing_ns if self._pacing_ns else now
+        if due <= now:
+            if waited:
+                return now
+            # An iteration that never waited must not starve the loop.
+            due = now
+        self._wait(vu, due)
+        return 0
+
+    def _wait(self, vu: VU, due: int) -> None:
+        vu.due = due
+        vu.state = WAITING
+        if 0 < self._end - due <= self._pacing_ns:
+            # Its last start: the wheel might come to it only after the end, which would have taken it.
+            self.clock.at(due, lambda _: vu.resume(None))
+        else:
+            self.clock.later(due, vu.resume)
+
+
+class ClosedExecutor(_ClosedModel):
     """`constant`, `ramp`, `spike`, `soak`, `constant-vus`, `ramping-vus`."""
 
     def __init__(self, load: Load, fleet: Fleet, t0: int, schedule: ClosedSchedule) -> None:
-        super().__init__(load, fleet, t0)
+        super().__init__(load, fleet, t0, schedule.end_ns)
         self._steps = iter(schedule.steps)
-        self._end = t0 + schedule.end_ns
         self._ramp_down_ns = schedule.graceful_ramp_down_ns
         self._step = next(self._steps, None)
         self.target = 0
@@ -158,8 +206,7 @@ class ClosedExecutor(Executor):
         self._leaving: dict[VU, int] = {}
         self._starting = False
         self._held: int | None = None
-        self._pacing_ns = load.pacing_ns
-        self._now = fleet.clock.now
+        self._set_at = 0
 
     def begin(self) -> None:
         if self._step is not None:
@@ -170,20 +217,20 @@ class ClosedExecutor(Executor):
         """From now on this many, whatever the schedule says (the `Control` seam)."""
         self._held = vus
         if not self.over:
-            self._set(vus)
+            self._set(vus, self.clock.now())
 
     def _advance(self, due: int) -> None:
         if self.over or self._step is None:
             return
         _, vus = self._step
         if self._held is None:
-            self._set(vus)
+            self._set(vus, due)
         self._step = next(self._steps, None)
         if self._step is not None:
             self.clock.at(self.t0 + self._step[0], self._advance)
 
-    def _set(self, vus: int) -> None:
-        self.target = vus
+    def _set(self, vus: int, at: int) -> None:
+        self.target, self._set_at = vus, at
         while len(self._staying) > vus:
             self._leave(self._staying.pop())
         while len(self._staying) < vus and self._leaving:
@@ -199,10 +246,10 @@ class ClosedExecutor(Executor):
         if self.over:
             return
         for _index in range(min(self.target - len(self._staying), START_SLICE)):
-            vu = self.fleet.new_vu(self)
+            vu, place = self.fleet.new_vu(self), len(self._staying)
             self.vus[vu] = None
             self._staying.append(vu)
-            vu.resume(self.clock.now())
+            self._first(vu, place, self._set_at)
         if len(self._staying) < self.target and not self._starting:
             self._starting = True
             self.clock.at(self.clock.now(), self._start_rest)
@@ -226,57 +273,29 @@ class ClosedExecutor(Executor):
         self._leaving.pop(vu, None)
         super()._gone(vu)
 
-    def begun(self, vu: VU, due: int) -> None:
-        self.started += 1
-        self.active += 1
-        vu.state = RUNNING
-        if self._pacing_ns and vu.iterations:
-            self._late(due)
-        vu.due = due
 
-    def _next(self, vu: VU, waited: bool) -> int:
-        now = self._now()
-        due = vu.due + self._pacing_ns if self._pacing_ns else now
-        if due <= now:
-            if waited:
-                return now
-            # An iteration that never waited must not starve the loop.
-            due = now
-        vu.due = due
-        vu.state = WAITING
-        self.clock.later(due, vu.resume)
-        return 0
-
-
-class IterationExecutor(Executor):
+class IterationExecutor(_ClosedModel):
     """`shared-iterations` and `per-vu-iterations`."""
 
     def __init__(self, load: Load, fleet: Fleet, t0: int, schedule: IterationSchedule) -> None:
-        super().__init__(load, fleet, t0)
+        super().__init__(load, fleet, t0, schedule.end_ns)
         self._schedule = schedule
         self._left = schedule.iterations if schedule.shared else 0
-        self._end = t0 + schedule.max_duration_ns
 
     def begin(self) -> None:
         self.clock.at(self.t0, self._start)
         self.clock.at(self._end, lambda _: self.stop())
 
-    def _start(self, _: int) -> None:
+    def _start(self, due: int) -> None:
         if self.over:
             return
         for _index in range(self._schedule.vus):
             self.vus[self.fleet.new_vu(self)] = None
-        for vu in list(self.vus):
+        for place, vu in enumerate(list(self.vus)):
             if self._take(vu):
-                vu.resume(self.clock.now())
+                self._first(vu, place, due)
             else:
                 self._gone(vu)
-
-    def begun(self, vu: VU, due: int) -> None:
-        super().begun(vu, due)
-        if self.load.pacing_ns and vu.iterations:
-            self._late(due)
-        vu.due = due
 
     def _take(self, vu: VU) -> bool:
         if not self._schedule.shared:
@@ -292,14 +311,7 @@ class IterationExecutor(Executor):
             if not self.vus:
                 self.stop()
             return 0
-        now = self.clock.now()
-        due = max(now, vu.due + self.load.pacing_ns) if self.load.pacing_ns else now
-        if due <= now and waited:
-            return due
-        vu.due = due
-        vu.state = WAITING
-        self.clock.later(due, vu.resume)
-        return 0
+        return super()._next(vu, waited)
 
     def _leave_queue(self) -> None:
         each = 1 if self._schedule.shared else self._schedule.vus

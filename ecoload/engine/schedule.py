@@ -6,6 +6,8 @@ Rules
   the start of the load; a person who asks twice gets the same answer.
 - Closed model: steps `(offset_ns, vus)`. VU k starts when the line reaches k and stops when it has
   fallen to k-1, as in k6. Only the last of several changes at one instant counts.
+- With pacing, VUs that start together do not iterate together: the one at place k (from 0) of those
+  alive has its first iteration `first_start_ns` after its start. Without pacing it starts at once.
 - Open model: a start is due when the area under the rate line reaches its number. Areas are rational
   numbers, so nothing drifts, and fractions carry over from stage to stage. Offsets are generated one
   by one and never held.
@@ -38,6 +40,7 @@ from ecoload.plan import (
 
 _SECOND = 1_000_000_000
 _DEFAULT_GRACE = 30 * _SECOND
+_GOLDEN = 0x9E3779B97F4A7C15  # 0.6180339887… in units of 2^-64
 LONGEST_LIST = 10_000
 """A timetable with more starts than this is printed as segments."""
 
@@ -214,6 +217,15 @@ def schedule_of(plan: Plan, load: int) -> Schedule:
     """The schedule of the plan's load with that index; loads draw from seeds of their own."""
     part = plan.loads[load]
     return make_schedule(part.executor, plan.seed + (load << 32), part.graceful_stop_ns)
+
+
+def first_start_ns(place: int, pacing_ns: int) -> int:
+    """From a paced VU's start to its first iteration: pacing x frac(place x 0.6180339887…), rounded down.
+
+    The golden ratio spreads any number of VUs nearly evenly, without knowing how many will come: of n, no
+    two neighbours are further apart than about twice an even share. Place 0 starts at once.
+    """
+    return (place * _GOLDEN & (1 << 64) - 1) * pacing_ns >> 64
 
 
 def timetable(plan: Plan) -> dict[str, Any]:

@@ -267,6 +267,31 @@ def test_a_sitemap_that_is_known_is_not_sent_again(a7: str) -> None:
     assert (headers["ETag"], content) == (tag, b"")
 
 
+def test_the_cold_fault_lets_no_request_warm_the_sitemap() -> None:
+    with Sandbox(("a7",)) as sandbox:
+        url = f"{sandbox.urls['a7']}/sitemap.xml"
+        with faults(sandbox, "a7", sitemap_cold=1):
+            _, cold, content = fetch(url)
+        assert (cold["X-Cache"], cold["Age"]) == ("miss", "0")
+        assert fetch(url)[1]["X-Cache"] == "miss"
+        _, warm, same = fetch(url)
+        assert (warm["X-Cache"], warm["ETag"], same) == ("hit", cold["ETag"], content)
+
+
+def test_the_cold_fault_takes_its_share_of_a_warm_sitemap_and_leaves_it_to_the_others(
+    a7: str, sandbox: Sandbox, run_id: str
+) -> None:
+    url, headers = f"{a7}/sitemap.xml", {"X-Ecoload-Run": run_id}
+    fetch(url)
+    with faults(sandbox, "a7", sitemap_cold=0.5), ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: fetch(url, headers=headers), range(40)))
+    assert {(status, got["X-Cache"]) for status, got, _ in answers} == {(200, "miss"), (200, "hit")}
+    assert len({content for _, _, content in answers}) == 1
+    assert fetch(url)[1]["X-Cache"] == "hit"
+    truth = call(f"{a7}/__truth?run_id={run_id}")[1]["by_route"]["sitemap"]
+    assert truth["model_ms"]["max"] > 500  # drawn by the law of the cold one
+
+
 # --- the call to action ------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoload.engine.clock import NEVER
-from ecoload.engine.schedule import OpenSchedule, make_schedule
+from ecoload.engine.schedule import OpenSchedule, first_start_ns, make_schedule
 from ecoload.measure.outcome import Outcome
 from ecoload.plan import (
     Arrivals,
@@ -48,6 +48,11 @@ def slow(ms: int) -> Reply:
 
 def starts_of(done: Run, vu: int) -> list[int]:
     return [request.at for request in done.requests if request.vu == vu]
+
+
+def held_up(worker: Any) -> None:
+    """The loop is held for 30 ms: what was due meanwhile starts late, though a VU was free."""
+    worker.clock._now += 30 * MS
 
 
 def open_model(rate: float = 10, seconds: float = 1, vus: int = 1, most: int = 0, **more: Any) -> Executor:
@@ -169,7 +174,8 @@ def test_a_stuck_target_does_not_hold_the_end() -> None:
 
 def test_pacing_makes_iterations_due_exactly_one_pacing_apart() -> None:
     done = run(ConstantVUs(2, S), pacing_ns=100 * MS)
-    assert [s.due for s in done.samples] == [100 * MS * (n // 2) for n in range(20)]
+    # The second VU begins 61.8 ms behind the first, and stays there.
+    assert [s.due for s in done.samples] == [100 * MS * (n // 2) + 61_803_398 * (n % 2) for n in range(20)]
     assert all(0 <= s.begin - s.due <= SLOT for s in done.samples)
     assert done.last["late_starts"] == 0
     assert done.last["iterations"] == 20
@@ -183,15 +189,162 @@ def test_where_the_target_is_slower_than_the_pacing_the_next_is_due_when_the_vu_
 
 def test_a_vu_that_waits_for_its_pacing_at_the_end_starts_nothing_more() -> None:
     done = run(ConstantVUs(3, 250 * MS), pacing_ns=100 * MS, graceful_stop_ns=10 * S)
-    assert done.last["iterations_started"] == done.last["iterations"] == 9
+    # They began at 0, 61.8 and 23.6 ms.
+    assert [len(starts_of(done, vu)) for vu in (1, 2, 3)] == [3, 2, 3]
+    assert done.last["iterations_started"] == done.last["iterations"] == 8
     assert done.last["at_ns"] == done.ticks[0]["at_ns"]
 
 
 def test_a_vu_that_waits_for_its_pacing_when_it_must_go_is_gone_at_once() -> None:
-    stages = (Stage(150 * MS, 2), Stage(0, 1), Stage(S, 1))
+    stages = (Stage(200 * MS, 2), Stage(0, 1), Stage(S, 1))
     done = run(RampingVUs(2, stages), pacing_ns=100 * MS)
     assert len(starts_of(done, 2)) == 2
     assert done.transport.released[0] == 2
+
+
+# --- Closed model: where a paced VU begins --------------------------------------------------------
+
+PACED: dict[str, Executor] = {
+    "constant": ConstantVUs(20, 2 * S),
+    "ramping": RampingVUs(20, (Stage(2 * S, 20),)),
+    "shared": SharedIterations(20, 40, 10 * S),
+    "per-vu": PerVUIterations(20, 2, 10 * S),
+}
+BEGIN = [first_start_ns(place, S) for place in range(20)]
+
+
+@pytest.mark.parametrize("executor", PACED.values(), ids=PACED)
+def test_paced_vus_begin_each_at_its_own_moment_within_the_pacing(executor: Executor) -> None:
+    done = run(executor, pacing_ns=S)
+    assert [s.due for s in done.samples] == sorted(BEGIN) + [S + due for due in sorted(BEGIN)]
+    for place, due in enumerate(BEGIN):
+        assert all(0 <= at - n * S - due <= SLOT for n, at in enumerate(starts_of(done, place + 1)))
+    assert done.starts[0] == 0
+    assert len(done.lateness) == 40
+
+
+@pytest.mark.parametrize("executor", PACED.values(), ids=PACED)
+def test_without_pacing_vus_begin_together_as_in_k6(executor: Executor) -> None:
+    done = run(executor)
+    assert done.starts[:20] == [0] * 20
+    assert done.lateness == []
+
+
+def test_a_paced_vus_first_request_is_measured_from_when_it_was_due() -> None:
+    # The second VU is due at 61.8 ms, and the loop is held up from 50 to 80 ms.
+    done = run(ConstantVUs(2, 100 * MS), TEN, [(50 * MS, held_up)], pacing_ns=100 * MS)
+    late = done.samples[-1]
+    assert (late.due, late.begin, late.last) == (61_803_398, 80 * MS, 90 * MS)
+    assert done.lateness == [0, 80 * MS - 61_803_398]
+    assert done.last["late_starts"] == 1
+
+
+@pytest.mark.parametrize("executor", PACED.values(), ids=PACED)
+def test_paced_vus_that_are_made_late_are_due_as_if_they_had_not_been(executor: Executor) -> None:
+    # The loop is held up from 5 ms before the load begins until 25 ms after.
+    done = run(executor, TEN, [(-5 * MS, held_up)], pacing_ns=S)
+    assert [s.due for s in done.samples[:20]] == sorted(BEGIN)
+    assert max(done.lateness) == 25 * MS
+    assert done.last["late_starts"] == 1
+    assert done.last["iterations"] == 40
+
+
+def test_twenty_vus_paced_to_a_second_make_18000_iterations_in_a_quarter_of_an_hour() -> None:
+    done = run(ConstantVUs(20, 900 * S), pacing_ns=S)
+    assert done.last["iterations"] == 18_000
+    assert {vu: len(starts_of(done, vu)) for vu in range(1, 21)} == dict.fromkeys(range(1, 21), 900)
+    assert max(done.starts) < 900 * S
+
+
+def test_a_last_start_is_made_though_the_loop_is_held_up_over_the_end() -> None:
+    # Due 5.6 ms before the end: the ninth VU's tenth.
+    events = [(990 * MS, held_up)]
+    done = run(ConstantVUs(9, S), TEN, events, pacing_ns=100 * MS, graceful_stop_ns=S)
+    assert done.last["iterations"] == 90
+    assert max(done.lateness) == 1020 * MS - (900 * MS + first_start_ns(8, 100 * MS))
+
+
+def test_a_vu_of_a_paced_ramp_begins_at_its_moment_behind_the_step_that_starts_it() -> None:
+    done = run(RampingVUs(1, (Stage(2 * S, 3), Stage(S, 3))), pacing_ns=300 * MS)
+    begun = [starts_of(done, vu)[0] for vu in (1, 2, 3)]
+    due = [0, S + first_start_ns(1, 300 * MS), 2 * S + first_start_ns(2, 300 * MS)]
+    assert all(0 <= at - planned <= SLOT for at, planned in zip(begun, due, strict=True))
+
+
+def test_a_vu_that_must_go_before_its_first_iteration_simply_goes() -> None:
+    stages = (Stage(50 * MS, 2), Stage(0, 1), Stage(S, 1))
+    done = run(RampingVUs(2, stages), pacing_ns=100 * MS)
+    assert starts_of(done, 2) == []
+    assert done.transport.released[0] == 2
+    assert done.last["interrupted_iterations"] == 0
+
+
+def test_a_place_that_is_taken_again_begins_at_the_same_moment_behind_its_new_start() -> None:
+    # Down at 50 ms, before the second VU has begun, and up again at 100 ms: the third VU has its place.
+    stages = (Stage(50 * MS, 2), Stage(0, 1), Stage(50 * MS, 1), Stage(0, 2), Stage(S, 2))
+    done = run(RampingVUs(2, stages), pacing_ns=100 * MS)
+    assert starts_of(done, 2) == []
+    assert 0 <= starts_of(done, 3)[0] - 161_803_398 <= SLOT
+
+
+def test_a_vu_raised_again_within_its_grace_keeps_its_moment() -> None:
+    # Lowered and raised while its iteration of 61.8 to 91.8 ms runs.
+    stages = (Stage(70 * MS, 2), Stage(0, 1), Stage(10 * MS, 1), Stage(0, 2), Stage(S, 2))
+    done = run(RampingVUs(2, stages), slow(30), pacing_ns=100 * MS)
+    assert done.last["vus_max"] == 2
+    assert all(0 <= at - 61_803_398 - n * 100 * MS <= SLOT for n, at in enumerate(starts_of(done, 2)))
+
+
+def test_vus_set_by_hand_begin_each_at_its_moment_from_then_on() -> None:
+    done = run(ConstantVUs(1, S), TEN, [(500 * MS, lambda w: w.set_vus(4))], pacing_ns=100 * MS)
+    for place in (1, 2, 3):
+        begun = starts_of(done, place + 1)[0]
+        assert 0 <= begun - 500 * MS - first_start_ns(place, 100 * MS) <= SLOT
+
+
+@pytest.mark.parametrize("executor", PACED.values(), ids=PACED)
+@pytest.mark.parametrize("end", ["stop", "abort"])
+def test_an_end_before_its_first_iteration_leaves_a_paced_vu_nothing_to_do(
+    executor: Executor, end: str
+) -> None:
+    done = run(executor, TEN, [(400 * MS, lambda w: getattr(w, end)("x"))], pacing_ns=S, graceful_stop_ns=S)
+    assert len(done.requests) == sum(due < 400 * MS for due in BEGIN)
+    assert max(done.starts) < 400 * MS
+    assert len(done.transport.released) == 20
+    if isinstance(executor, SharedIterations | PerVUIterations):
+        assert done.last["iterations_started"] + done.last["dropped_iterations"] == 40
+
+
+def test_with_more_paced_vus_than_shared_iterations_the_rest_never_start() -> None:
+    done = run(SharedIterations(5, 2), pacing_ns=S)
+    assert [s.due for s in done.samples] == BEGIN[:2]
+
+
+def test_two_paced_loads_have_places_of_their_own() -> None:
+    plan = make_plan(
+        loads=(
+            Load("one", 0, "word", ConstantVUs(2, S), graceful_stop_ns=0, pacing_ns=S),
+            Load("two", 0, "word", ConstantVUs(2, S), S, graceful_stop_ns=0, pacing_ns=S),
+        )
+    )
+    assert [s.due for s in run_plan(plan, TEN).samples] == [0, BEGIN[1], S, S + BEGIN[1]]
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 60), st.integers(20, 400).map(lambda ms: ms * MS + 7), st.integers(1, 5),
+    st.integers(0, S), st.booleans(),
+)  # fmt: skip
+def test_a_target_that_keeps_up_gets_every_paced_iteration_when_it_was_due(
+    vus: int, pacing: int, times: int, start: int, numbered: bool
+) -> None:
+    length = times * pacing
+    executor = PerVUIterations(vus, times, length) if numbered else ConstantVUs(vus, length)
+    done = run(executor, TEN, pacing_ns=pacing, start_time_ns=start, graceful_stop_ns=S)
+    due = [start + n * pacing + first_start_ns(k, pacing) for n in range(times) for k in range(vus)]
+    assert [s.due for s in done.samples] == sorted(due)
+    assert max(s.begin - s.due for s in done.samples) <= SLOT
+    assert done.last["dropped_iterations"] == done.last["late_starts"] == 0
 
 
 def test_an_iteration_without_a_wait_does_not_starve_the_loop() -> None:
@@ -284,11 +437,7 @@ def test_without_room_for_more_vus_every_start_that_finds_none_is_dropped() -> N
 
 
 def test_a_free_vu_that_is_started_late_is_a_late_start() -> None:
-    def stall(worker: Any) -> None:
-        # The loop is held for 30 ms: what was due meanwhile starts late, though a VU was free.
-        worker.clock._now += 30 * MS
-
-    done = run(open_model(vus=10), TEN, [(95 * MS, stall)])
+    done = run(open_model(vus=10), TEN, [(95 * MS, held_up)])
     assert sorted(done.lateness) == [0] * 9 + [25 * MS]
     assert done.last["late_starts"] == 1
     (late,) = [s for s in done.samples if s.begin != s.due]

@@ -222,6 +222,35 @@ def test_a_making_that_fails_is_heard_by_all_and_not_kept() -> None:
     asyncio.run(scenario())
 
 
+def test_one_that_is_not_to_be_kept_leaves_the_cache_as_it_was() -> None:
+    async def scenario() -> None:
+        maker = Maker()
+        shared = maker.shared()
+        maker.go.set()
+        assert (await shared.made(keep=False)).tag == "1"
+        assert shared.kept() is None
+        kept = await shared.made()
+        assert (await shared.made(keep=False)).tag == "3"
+        assert shared.kept() == (kept, 0.0)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("wishes", [(False, True), (True, False)])
+def test_it_is_kept_if_anybody_who_waits_for_it_wants_it_kept(wishes: tuple[bool, bool]) -> None:
+    async def scenario() -> None:
+        maker = Maker()
+        shared = maker.shared()
+        waiting = [asyncio.create_task(shared.made(keep=keep)) for keep in wishes]
+        await asyncio.sleep(0)
+        maker.go.set()
+        one, other = await asyncio.gather(*waiting)
+        assert one is other
+        assert shared.kept() == (one, 0.0)
+
+    asyncio.run(scenario())
+
+
 def test_who_goes_away_takes_nothing_from_the_others() -> None:
     async def scenario() -> None:
         maker = Maker()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from fractions import Fraction
 from itertools import islice, pairwise
-from math import ceil, floor
+from math import ceil, floor, isqrt
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from ecoload.engine.schedule import (
     ClosedSchedule,
     IterationSchedule,
     OpenSchedule,
+    first_start_ns,
     make_schedule,
     schedule_of,
     timetable,
@@ -151,6 +152,38 @@ def test_vus_are_the_line_rounded_as_k6_rounds_it(start: int, stages: list[tuple
             got = schedule.steps[bisect_right(offsets, moment) - 1][1]
             assert got == expected, moment
         begin, level = begin + duration, target
+
+
+# --- Closed model: where a paced VU begins --------------------------------------------------------
+
+PLACES = st.integers(0, 200_000)
+PACINGS = st.integers(1, 3600 * S)
+
+
+def test_the_first_starts_of_paced_vus_are_the_multiples_of_the_golden_ratio() -> None:
+    assert [first_start_ns(place, S) for place in range(6)] == [
+        0, 618_033_988, 236_067_977, 854_101_966, 472_135_954, 90_169_943
+    ]  # fmt: skip
+
+
+def test_without_pacing_there_is_nothing_to_spread() -> None:
+    assert {first_start_ns(place, 0) for place in range(100)} == {0}
+
+
+@given(PLACES, PACINGS)
+def test_a_first_start_is_exact_and_within_the_pacing(place: int, pacing: int) -> None:
+    offset = first_start_ns(place, pacing)
+    assert 0 <= offset < pacing
+    golden = Fraction(isqrt(5 * 10**60) - 10**30, 2 * 10**30)
+    share = place * golden % 1
+    assert abs(offset - pacing * share) <= 1
+
+
+@given(st.integers(1, 2000), PACINGS)
+def test_the_first_starts_of_any_number_of_vus_are_spread_nearly_evenly(vus: int, pacing: int) -> None:
+    offsets = sorted(first_start_ns(place, pacing) for place in range(vus))
+    gaps = [after - before for before, after in pairwise([*offsets, offsets[0] + pacing])]
+    assert max(gaps) <= 2 * pacing / vus + 1, "and one for the rounding"
 
 
 # --- Iterations -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 import ecoload
+from ecoload.engine.schedule import first_start_ns
 from ecoload.engine.task_driver import ScenarioVU
 from ecoload.engine.worker import Job, Worker
 from ecoload.errors import UsageError
@@ -507,6 +508,35 @@ def test_an_iteration_within_its_grace_is_finished(tmp_path: Path) -> None:
     assert course.tick["interrupted_iterations"] == 0
     assert course.tick["iterations"] == 2
     assert course.outcomes() == [("list", "ok")] * 2
+
+
+def paced(tmp_path: Path, duration_ns: int) -> Course:
+    course = Course(
+        tmp_path,
+        """
+        async def iteration(vu):
+            await vu.request("list")
+    """,
+        ConstantVUs(3, duration_ns),
+    )
+    load = replace(course.plan.loads[0], pacing_ns=SECOND)
+    course.job = replace(course.job, plan=replace(course.plan, loads=(load,)))
+    return course.run()
+
+
+def test_paced_vus_begin_each_at_its_own_moment(tmp_path: Path) -> None:
+    course = paced(tmp_path, 2 * SECOND)
+    begin = sorted(first_start_ns(place, SECOND) for place in range(3))
+    assert [row["due"] - course.t0 for _, _, row in course.samples] == begin + [SECOND + due for due in begin]
+    assert all(0 <= row["begin"] - row["due"] <= SLOT for _, _, row in course.samples)
+    assert course.tick["iterations"] == 6
+
+
+def test_a_paced_vu_whose_first_iteration_never_comes_simply_goes(tmp_path: Path) -> None:
+    course = paced(tmp_path, 500 * MS)
+    assert course.dues() == [0, first_start_ns(2, SECOND) / MS]
+    assert sorted(course.transport.released) == [1, 2, 3]
+    assert course.tick["interrupted_iterations"] == 0
 
 
 def test_iterations_that_never_wait_do_not_stop_the_loop(tmp_path: Path) -> None:

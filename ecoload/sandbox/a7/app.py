@@ -57,7 +57,7 @@ class PageMaker(App):
         "cta": LogNormal(10, 25),
         "sitemap": LogNormal(60, 150),
     }
-    special_faults = frozenset({"cta_silent"})
+    special_faults = frozenset({"cta_silent", "sitemap_cold"})
     needs = ("a2",)
 
     def __init__(self, config: Config) -> None:
@@ -66,6 +66,7 @@ class PageMaker(App):
         self._emitter = Emitter(self._store, config.app, config.internal_token)
         self._actions = Actions(self._store, self._emitter)
         self._silence = random.Random(f"{config.seed}/a7/cta")
+        self._coldness = random.Random(f"{config.seed}/a7/sitemap")
         self._catalogue = Catalogue(config.seed)
         self._assets = _read_assets()
         self._links = {name.rpartition(".")[2]: f"/assets/{name}" for name in self._assets}
@@ -188,11 +189,12 @@ class PageMaker(App):
 
     async def _show_sitemap(self, request: web.Request) -> web.Response:
         started_ns = time.perf_counter_ns()
-        kept = self._sitemap.kept()
+        cold = self._coldness.random() < self.faults.sitemap_cold
+        kept = None if cold else self._sitemap.kept()
         if kept is not None:
             found, age_s = kept
         else:
-            found, age_s = await self._sitemap.made(), 0.0
+            found, age_s = await self._sitemap.made(keep=not cold), 0.0
             request[DRAWN_US] = max(request[DRAWN_US], (self._sitemap_due_ns - started_ns) // 1000)
         gzipped = takes_gzip(request.headers.get("Accept-Encoding", ""))
         headers = {

@@ -74,16 +74,20 @@ class Shared:
         self._work = work
         self._kept: Cached[Sitemap] = Cached(TTL_S, clock)
         self._making: asyncio.Task[Sitemap] | None = None
+        self._keep = False
 
     def kept(self) -> tuple[Sitemap, float] | None:
         """The one that is there and its age in seconds, if there is one."""
         age_s, sitemap = self._kept.age_s(), self._kept.get()
         return None if age_s is None or sitemap is None else (sitemap, age_s)
 
-    async def made(self) -> Sitemap:
-        """A new one: the one that is being made, else this call makes it. Raises what `work` raises."""
+    async def made(self, *, keep: bool = True) -> Sitemap:
+        """A new one: the one that is being made, else this call makes it. It is kept if anybody who waits
+        for it says so. Raises what `work` raises."""
         if self._making is None:
+            self._keep = False
             self._making = asyncio.create_task(self._make())
+        self._keep = self._keep or keep
         return await asyncio.shield(self._making)  # others wait for it, whatever becomes of this caller
 
     async def close(self) -> None:
@@ -95,7 +99,8 @@ class Shared:
     async def _make(self) -> Sitemap:
         try:
             sitemap = await self._work()
-            self._kept.put(sitemap)
+            if self._keep:
+                self._kept.put(sitemap)
             return sitemap
         finally:
             self._making = None

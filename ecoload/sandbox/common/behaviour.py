@@ -77,6 +77,8 @@ class Faults:
     """Calls to the app behind answered 503 without being sent."""
     cta_silent: float = 0.0
     """Impressions taken without an event."""
+    sitemap_cold: float = 0.0
+    """Sitemaps asked for as if none were kept, and made without being kept."""
     crm_silent: float = 0.0
     """Signups that leave no CRM record."""
 
