@@ -18,7 +18,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any, Protocol
 import orjson
 
 from ecoload.engine.beside import Beside
+from ecoload.engine.errands import Errands
 from ecoload.engine.fleet import Generator
 from ecoload.engine.schedule import OpenSchedule, schedule_of
 from ecoload.engine.tokens import Tokens, tokens_of
@@ -41,6 +42,7 @@ from ecoload.guard.rules import check_plan
 from ecoload.measure.frames import Frame
 from ecoload.measure.hlog import LogWriter
 from ecoload.measure.interval import Interval
+from ecoload.measure.memory import Memory
 from ecoload.measure.outcome import Outcome
 from ecoload.measure.rebuild import rebuild
 from ecoload.measure.recorder import Recorder, route_names
@@ -168,19 +170,25 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
     with ExitStack() as stack:
         stack.enter_context(locked(plan, str(folder)))
         tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))
-        beside = Beside(plan, run_id, tokens)
+        beside = Beside(plan, run_id, tokens, request.secrets.values())
         version = beside.version()
+        _keep(folder / "metrics_before.txt", beside)
+        beside.warm()
+        memory = Memory(folder / "memory.csv")
+        stack.callback(memory.close)
+        errands = beside.errands(memory.add)
         notes = []
         if request.approved_by:
             notes.append(f"approved, unsigned, by {request.approved_by} for the embedded sandbox")
         job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets), tokens.current)
         view.begin(plan, run_id, folder)
         stack.callback(view.end)
-        course = _Course(plan, folder, view)
+        course = _Course(plan, folder, view, errands)
         taking = interrupts() if heard is None else nullcontext(heard)
         with taking as taken:
-            with Generator(job) as generator, taken.reach(generator) as presses:
+            with Generator(job) as generator, closing(errands), taken.reach(generator) as presses:
                 course.follow(generator, presses, tokens)
+            _keep(folder / "metrics_after.txt", beside)
             persisted, problem = beside.persisted()
             server_count = beside.request_count()
             proofs = beside.proofs(lambda seconds: _waited(seconds, presses))
@@ -199,7 +207,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             lost_worker=course.lost,
             fired=course.watch.fired,
             machine=machine(),
-            notes=tuple(filter(None, [*notes, *course.notes, *beside.notes, tokens.note])),
+            notes=tuple(filter(None, [*notes, *course.notes, *beside.notes, *errands.notes, tokens.note])),
         )
     figures = course.recorder.figures()
     answered = any(figures.whole(outcome) for outcome in ANSWERED)
@@ -255,7 +263,7 @@ def machine() -> dict[str, str]:
 class _Course:
     """A run while it goes: every frame measured, every second written, watched and shown."""
 
-    def __init__(self, plan: Plan, folder: Path, view: View) -> None:
+    def __init__(self, plan: Plan, folder: Path, view: View, errands: Errands) -> None:
         self.recorder = Recorder.for_plan(plan)
         self.watch = ConditionWatch(plan)
         self.status, self.reason = Status.FINISHED, ""
@@ -264,7 +272,7 @@ class _Course:
         self.stopped_ns = 0
         self._t0_ns = self._last_ns = 0
         self.notes: list[str] = []
-        self._plan, self._folder, self._view = plan, folder, view
+        self._plan, self._folder, self._view, self._errands = plan, folder, view, errands
         self._log: LogWriter | None = None
         self._series: SeriesWriter | None = None
 
@@ -308,14 +316,15 @@ class _Course:
         else:
             interval = self.recorder.take(kind, key, payload)
             if kind is Frame.START:
+                self._t0_ns = int(orjson.loads(payload)["t0"])
+                self._errands.start(self._t0_ns / 1e9)
                 with self._disk(generator):
-                    self._open(int(orjson.loads(payload)["t0"]))
+                    self._open()
             if interval is not None:
                 self._second(generator, interval)
 
-    def _open(self, t0_ns: int) -> None:
-        self._t0_ns = t0_ns
-        zero = datetime.now(UTC).timestamp() + (t0_ns - time.monotonic_ns()) / 1e9
+    def _open(self) -> None:
+        zero = datetime.now(UTC).timestamp() + (self._t0_ns - time.monotonic_ns()) / 1e9
         self.started_at = datetime.fromtimestamp(zero, UTC).isoformat(timespec="milliseconds")
         names = route_names(self._plan)
         self._log = LogWriter(self._folder / "latency.hlog", names, zero)
@@ -356,6 +365,17 @@ def _folder(folder: Path, plan: Plan) -> Path:
     except OSError as error:
         raise OutputFailed(f"{folder} cannot be written: {error.strerror}; choose another --out") from error
     return folder
+
+
+def _keep(path: Path, beside: Beside) -> None:
+    """The target's metrics of this moment, where it tells them."""
+    metrics = beside.metrics()
+    if metrics is None:
+        return
+    try:
+        path.write_bytes(metrics)
+    except OSError as error:
+        beside.notes.append(f"{path.name} could not be written: {error.strerror}")
 
 
 def _planned(plan: Plan) -> Planned:

@@ -1,4 +1,4 @@
-"""What is asked of the target before and after a load: its version, its counts, the proofs.
+"""What is asked of the target beside a load: version, counts, metrics and proofs; and its warming.
 
 Rules
 -----
@@ -9,21 +9,30 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
-from ecoload.engine.probe import ProbeFailed, ask
+from ecoload.engine.errands import Errand, Errands
+from ecoload.engine.metrics import kept, metric_value
+from ecoload.engine.probe import ProbeFailed, ask, get
 from ecoload.engine.proofs import answer_to
 from ecoload.engine.tokens import Tokens
+from ecoload.guard.peaks import total_duration_ns
 from ecoload.measure.asked import ProofAnswer
-from ecoload.plan import Plan, Probe
+from ecoload.measure.memory import MemorySample
+from ecoload.plan import Metrics, Plan, Probe, Warm
+
+LEAST_MEMORY_S = 1.0
+MEMORY_SAMPLES = 120
+"""Resident memory is read so often over a planned load, and at most every `LEAST_MEMORY_S`."""
 
 
 class Beside:
     """The questions of one run. `notes` is what a reader should know of them."""
 
-    def __init__(self, plan: Plan, run_id: str, tokens: Tokens) -> None:
-        self._plan, self._run_id, self._tokens = plan, run_id, tokens
+    def __init__(self, plan: Plan, run_id: str, tokens: Tokens, secrets: Collection[str] = ()) -> None:
+        self._plan, self._run_id, self._tokens, self._secrets = plan, run_id, tokens, secrets
         self.notes: list[str] = []
 
     def version(self) -> str:
@@ -58,9 +67,64 @@ class Beside:
     def proofs(self, wait: Callable[[float], bool]) -> tuple[ProofAnswer, ...]:
         """The answer to each proof's question; `wait(seconds)` says that nobody waits any longer."""
         return tuple(
-            answer_to(proof, lambda probe=proof.probe: self._ask(probe), time.monotonic, wait)  # type: ignore[misc]
+            answer_to(proof, partial(self._ask, proof.probe), time.monotonic, wait)
             for proof in self._plan.proofs
         )
+
+    def metrics(self) -> bytes | None:
+        """The target's metrics as they may be kept; None where it does not tell them."""
+        if self._plan.metrics is None:
+            return None
+        try:
+            return kept(self._metrics(self._plan.metrics), {*self._secrets, self._tokens.current})
+        except ProbeFailed as error:
+            self.notes.append(f"the target's metrics could not be read: {error}")
+            return None
+
+    def warm(self) -> None:
+        """Warms the target, where the plan says so."""
+        if self._plan.warm is None:
+            return
+        try:
+            self._warm(self._plan.warm)
+        except ProbeFailed as error:
+            self.notes.append(f"could not be warmed: {error}")
+
+    def errands(self, memory: Callable[[MemorySample], None]) -> Errands:
+        """What is asked again and again while the load runs; `memory` takes the samples."""
+        plan = self._plan
+        found: list[Errand] = []
+        if plan.metrics is not None and plan.metrics.resident_memory is not None:
+            every_s = max(LEAST_MEMORY_S, total_duration_ns(plan, grace=False) / 1e9 / MEMORY_SAMPLES)
+            resident = partial(self._resident, plan.metrics, plan.metrics.resident_memory)
+            found.append(
+                Errand(
+                    "the target's memory could not be followed", 0.0, every_s, resident,
+                    lambda at_s, value: memory(MemorySample(at_s, value)),
+                )
+            )  # fmt: skip
+        if plan.warm is not None and plan.warm.every_ns:
+            every_s = plan.warm.every_ns / 1e9
+            warm = partial(self._warm, plan.warm)
+            found.append(Errand("could not be warmed again", every_s, every_s, warm, lambda _, __: None))
+        return Errands(found)
+
+    def _metrics(self, metrics: Metrics) -> bytes:
+        said, status, body = get(self._plan, metrics, self._run_id, self._tokens.current)
+        if status != 200:
+            raise ProbeFailed(f"{said} answered {status}")
+        return body
+
+    def _resident(self, metrics: Metrics, name: str) -> float:
+        try:
+            return metric_value(self._metrics(metrics), name)
+        except ValueError as error:
+            raise ProbeFailed(str(error)) from None
+
+    def _warm(self, warm: Warm) -> None:
+        said, status, _ = get(self._plan, warm, self._run_id, self._tokens.current)
+        if not 200 <= status < 300:
+            raise ProbeFailed(f"{said} answered {status}")
 
     def _ask(self, probe: Probe) -> Any:
         return ask(self._plan, probe, self._run_id, self._tokens.current)

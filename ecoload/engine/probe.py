@@ -1,4 +1,4 @@
-"""A declared question to an app beside the load: read-back, counts, its version.
+"""A declared question to an app beside the load: read-back, counts, its version, its metrics.
 
 Rules
 -----
@@ -20,7 +20,7 @@ import orjson
 from ecoload.engine.answers import find_json
 from ecoload.engine.tls import client_context
 from ecoload.engine.values import Scope, Unsafe, as_text, for_path, for_query
-from ecoload.plan import Origin, Plan, Probe, Text
+from ecoload.plan import Metrics, Origin, Plan, Probe, StringTemplate, Text, Warm
 
 TIMEOUT_S = 30.0
 MOST_BYTES = 16_777_216
@@ -32,11 +32,7 @@ class ProbeFailed(Exception):
 
 def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
     """The value at the probe's JSON path, null too. Raises ProbeFailed."""
-    origin = plan.origins[probe.origin]
-    target = origin.base_path + target_of(plan, probe, run_id)
-    said = f"{origin.app}: GET {target}"
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    status, body = exchange(plan, origin, run_id, "GET", target, headers)
+    said, status, body = get(plan, probe, run_id, token)
     if status != 200:
         raise ProbeFailed(f"{said} answered {status}")
     if token and token.encode() in body:
@@ -47,6 +43,14 @@ def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
         raise ProbeFailed(f"{said} did not answer JSON: {error}") from error
     except LookupError:
         raise ProbeFailed(f"{said} has nothing at {probe.json}") from None
+
+
+def get(plan: Plan, asked: Probe | Metrics | Warm, run_id: str, token: str = "") -> tuple[str, int, bytes]:
+    """What was asked, for messages; the status and the body. Raises ProbeFailed where there is no answer."""
+    origin = plan.origins[asked.origin]
+    target = origin.base_path + _target(plan, asked.path, run_id)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return f"{origin.app}: GET {target}", *exchange(plan, origin, run_id, "GET", target, headers)
 
 
 def exchange(
@@ -102,11 +106,10 @@ class _Pinned(http.client.HTTPConnection):
             self.sock = context.wrap_socket(self.sock, server_hostname=self._origin.host)
 
 
-def target_of(plan: Plan, probe: Probe, run_id: str) -> str:
-    """The path and query of a probe, below the origin's own path. Raises ProbeFailed."""
+def _target(plan: Plan, path: StringTemplate, run_id: str) -> str:
     protocol = {"namespace": plan.protocol.namespace, "name": plan.protocol.name}
     scope = Scope(seed=plan.seed, run_id=run_id, protocol=protocol, env=dict(plan.env), secrets={})
-    parts = probe.path.parts if isinstance(probe.path, Text) else (probe.path,)
+    parts = path.parts if isinstance(path, Text) else (path,)
     text = ""
     try:
         for part in parts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecoload.plan import Choose, Plan, Probe, Scenario, Step
+from ecoload.plan import Choose, Metrics, Plan, Probe, Scenario, Step, StringTemplate, Warm
 
 
 def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
@@ -24,23 +24,26 @@ def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
 
 
 def used_origins(plan: Plan) -> frozenset[int]:
-    """Indices of the origins that the loads, their setup and teardown, and the probes send to.
+    """Indices of the origins that the loads, their setup and teardown, and the questions beside them go to.
     Redirects may lead to further ones."""
-    used = {probe.origin for _, probe in probes(plan)}
+    used = {origin for _, origin, _ in questions(plan)}
     sent = _sent(plan)
     return frozenset(range(len(plan.origins)) if sent is None else used | {step.origin for step in sent})
 
 
-def probes(plan: Plan) -> Iterator[tuple[str, Probe]]:
-    """Every question beside the load, by the name of what asks it."""
-    if plan.persistence is not None:
-        yield "persistence", plan.persistence.count
-    if plan.request_count is not None:
-        yield "request_count", plan.request_count
-    if plan.version_from is not None:
-        yield "version_from", plan.version_from
-    for proof in plan.proofs:
-        yield f"proofs.{proof.name}", proof.probe
+def questions(plan: Plan) -> Iterator[tuple[str, int, StringTemplate]]:
+    """Every GET beside the load: the name of what asks it, its origin and its path."""
+    asking: list[tuple[str, Probe | Metrics | Warm | None]] = [
+        ("persistence", plan.persistence.count if plan.persistence else None),
+        ("request_count", plan.request_count),
+        ("version_from", plan.version_from),
+        *((f"proofs.{proof.name}", proof.probe) for proof in plan.proofs),
+        ("metrics", plan.metrics),
+        ("warm", plan.warm),
+    ]
+    for name, asked in asking:
+        if asked is not None:
+            yield name, asked.origin, asked.path
 
 
 def used_routes(plan: Plan) -> frozenset[int]:

@@ -33,7 +33,7 @@ from ecoload.guard.paths import (
     standing_at,
     with_holes,
 )
-from ecoload.guard.reach import probes, steps, used_origins
+from ecoload.guard.reach import questions, steps, used_origins
 from ecoload.guard.text import has_dot_segment, header_value_ok
 from ecoload.plan import Origin, Plan, Route, Step
 
@@ -235,8 +235,8 @@ def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator
 
 
 def _beside_refusals(plan: Plan) -> Iterator[str]:
-    for name, probe in probes(plan):
-        yield from _question_refusals(plan, name, probe.origin, "GET", with_holes(probe.path))
+    for name, origin, path in questions(plan):
+        yield from _question_refusals(plan, name, origin, "GET", with_holes(path))
     if plan.auth is not None:
         yield from _question_refusals(plan, "auth", plan.auth.origin, "POST", plan.auth.path)
         if plan.auth.secret not in dict(plan.secrets):

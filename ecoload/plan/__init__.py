@@ -426,6 +426,26 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where an app tells its metrics (the text format of Prometheus), and which one is its resident memory
+    in bytes; None: it does not tell."""
+
+    origin: int
+    path: StringTemplate
+    resident_memory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A GET that warms the target: before the load begins, and again every `every_ns` while it runs (0:
+    once)."""
+
+    origin: int
+    path: StringTemplate
+    every_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """Where the planned app's tokens come from: a POST of OAuth 2.0 client credentials (RFC 6749, 4.4)
     to `path` of an origin. `secret` is a name of `Plan.secrets`."""
@@ -486,6 +506,8 @@ class Plan:
     """Where the target tells how many requests of this run it has seen."""
     version_from: Probe | None = None
     proofs: tuple[Proof, ...] = ()
+    metrics: Metrics | None = None
+    warm: Warm | None = None
     transport: Literal["http1", "aiohttp"] = "http1"
     pacing_mode: Literal["timer", "spin"] = "timer"
     proxy: str | None = None

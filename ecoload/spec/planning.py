@@ -30,6 +30,7 @@ from ecoload.plan import (
     Feeder,
     HttpLimits,
     Load,
+    Metrics,
     Origin,
     Persistence,
     Plan,
@@ -104,6 +105,7 @@ def make_plan(
         request_count=_probe(shape.request_count, home),
         version_from=_probe(shape.version_from, home),
         proofs=_proofs(shape, home),
+        metrics=_metrics(shape, home),
         transport="aiohttp" if proxy else transport,
         pacing_mode=pacing_mode,
         proxy=proxy,
@@ -206,6 +208,11 @@ def _proofs(shape: App, origin: int) -> tuple[Proof, ...]:
         Proof(name, Probe(origin, template.parse_text(proof.get), proof.json_), proof.is_, proof.within)
         for name, proof in shape.proofs.items()
     )
+
+
+def _metrics(shape: App, origin: int) -> Metrics | None:
+    found = shape.metrics
+    return Metrics(origin, template.parse_text(found.get), found.resident_memory) if found else None
 
 
 def _persistence(shape: App, routes: tuple[Route, ...], app: str, origin: int) -> Persistence | None:

@@ -18,7 +18,7 @@ from ecoload.plan import Condition, Route, ServiceLevel
 from ecoload.spec.profiles import BESIDE_LOADS, PROFILE, Loads, entries
 from ecoload.spec.reach import text_template
 from ecoload.spec.shape import Reading, explained
-from ecoload.spec.targets import App, Probe, Targets, base_url, split_url
+from ecoload.spec.targets import App, Question, Targets, base_url, split_url
 from ecoload.spec.template import Scope, nearest
 from ecoload.spec.yaml12 import Where
 
@@ -88,15 +88,16 @@ def _check_app(name: str, app: App, targets: Targets, reading: Reading, environ:
 
 
 def _check_probes(app: App, scope: Scope, where: Where, reading: Reading) -> None:
-    probes: dict[tuple[str, ...], Probe | None] = {
+    questions: dict[tuple[str, ...], Question | None] = {
         ("version_from",): app.version_from,
         ("request_count",): app.request_count,
         ("persistence", "count"): app.persistence.count if app.persistence else None,
         **{("proofs", name): proof for name, proof in app.proofs.items()},
+        ("metrics",): app.metrics,
     }
-    for way, probe in probes.items():
-        if probe is not None:
-            _check_text(probe.get, scope, (*where, *way, "get"), reading)
+    for way, question in questions.items():
+        if question is not None:
+            _check_text(question.get, scope, (*where, *way, "get"), reading)
     if app.persistence is None:
         return
     name, place = app.persistence.route, (*where, "persistence", "route")

@@ -145,19 +145,31 @@ class Http(Model):
     proxy: Template | None = None
 
 
-class Probe(Model):
-    """A GET, and a JSON path in its answer."""
+class Question(Model):
+    """A GET beside the load."""
 
     get: Template
     """the path to get, such as /healthz"""
-    json_: Annotated[JsonPath, Field(alias="json")]
-    """a JSON path, such as $.version"""
 
     @model_validator(mode="after")
     def _path(self) -> Self:
         if not self.get.startswith("/") or self.get.startswith("//"):
             raise ValueError(f"get: expected a path that begins with one '/', got {self.get!r}")
         return self
+
+
+class Probe(Question):
+    """A GET, and a JSON path in its answer."""
+
+    json_: Annotated[JsonPath, Field(alias="json")]
+    """a JSON path, such as $.version"""
+
+
+class MetricsShape(Question):
+    """Where an app tells its metrics, in the text format of Prometheus."""
+
+    resident_memory: Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")] | None = None
+    """The metric that is its resident memory in bytes."""
 
 
 def _scalar(value: Any) -> Any:
@@ -361,6 +373,7 @@ class App(Model):
     request_count: Probe | None = None
     proofs: Annotated[dict[Name, ProofShape], EachEntry, Field(default_factory=dict)]
     """Questions asked after the load, by name."""
+    metrics: MetricsShape | None = None
     resolve: Annotated[list[Annotated[str, AfterValidator(_address)]], Field(default_factory=list)]
     """Addresses to dial in place of what the name resolves to."""
     tls: Tls = Tls()

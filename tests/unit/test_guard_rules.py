@@ -17,6 +17,7 @@ from ecoload.plan import (
     Call,
     Choose,
     ClientCredentials,
+    Metrics,
     NamespaceAt,
     Object,
     Part,
@@ -30,6 +31,7 @@ from ecoload.plan import (
     Step,
     Text,
     Value,
+    Warm,
 )
 from tests.unit.guard_plans import (
     A2,
@@ -258,6 +260,14 @@ def test_probes_go_to_listed_hosts_only() -> None:
     assert "version_from: its path" in refused(plan(version_from=Probe(0, "/../x", "$")))
     check_plan(plan(proofs=(Proof("seen", good, 0),)))
     assert "proofs.seen: it goes to a host" in refused(plan(proofs=(Proof("seen", bad, 0),)))
+
+
+def test_metrics_and_warming_are_asked_as_probes_are() -> None:
+    check_plan(plan(metrics=Metrics(0, "/metrics", "m"), warm=Warm(1, "/warm", 1_000_000_000)))
+    assert "metrics: it goes to a host" in refused(plan(metrics=Metrics(9, "/metrics")))
+    assert "warm: its path" in refused(plan(warm=Warm(0, "/../x")))
+    routes = (*ROUTES, Route("a8", "heat", "GET", "/heat", "write", NamespaceAt("query", "ns")))
+    assert "warm: GET '/heat' is route a8.heat" in refused(plan(routes=routes, warm=Warm(1, "/heat")))
 
 
 def test_probes_read_and_do_nothing_else() -> None:

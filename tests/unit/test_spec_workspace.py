@@ -18,6 +18,7 @@ from ecoload.plan import (
     ConstantArrivalRate,
     ConstantVUs,
     Expect,
+    Metrics,
     OnExhausted,
     PerVUIterations,
     RampingArrivalRate,
@@ -690,6 +691,28 @@ proofs:
 def test_a_proof_that_is_none_is_told(write: Write, proof: str, wrong: str) -> None:
     (found,) = problems(write, with_app(f"proofs: {{seen: {proof}}}"))
     assert f"apps.a2.proofs.seen{wrong}" in found
+
+
+def test_an_app_tells_its_metrics(write: Write) -> None:
+    plan = make_plan(write(with_app("metrics: {get: /metrics, resident_memory: rss_bytes}")), "a2", "burst")
+    assert plan.metrics == Metrics(0, "/metrics", "rss_bytes")
+    bare = make_plan(write(with_app("metrics: {get: '/metrics?x=${run.id}'}")), "a2", "burst").metrics
+    assert bare == Metrics(0, Text(("/metrics?x=", Ref(("run", "id")))), None)
+    assert make_plan(write(), "a2", "burst").metrics is None
+    for wrong, told in (
+        ("{get: metrics}", "metrics: get: expected a path"),
+        ("{get: /m, resident_memory: 'a b'}", "metrics.resident_memory: 'a b' does not fit the form"),
+        ("{get: '/${vu}'}", "metrics.get: "),
+    ):
+        assert f"apps.a2.{told}" in problems(write, with_app(f"metrics: {wrong}"))[0]
+
+
+def test_every_shipped_app_tells_its_metrics() -> None:
+    workspace = load_workspace(ROOT / "targets.yaml", environ={})
+    for app in workspace.apps:
+        metrics = make_plan(workspace, app, "soak").metrics
+        assert metrics is not None
+        assert metrics.resident_memory == "process_resident_memory_bytes"
 
 
 def test_the_shipped_apps_have_their_proofs() -> None:
