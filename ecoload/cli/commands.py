@@ -9,10 +9,10 @@ Rules
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -43,7 +43,8 @@ class Options:
         self.targets, self.scenarios = targets, scenarios
         self.sandbox = sandbox
         self.duration_scale, self.seed = duration_scale, seed
-        self.transport, self.pacing = transport, pacing
+        self.transport: Literal["http1", "aiohttp"] = "aiohttp" if transport == "aiohttp" else "http1"
+        self.pacing: Literal["timer", "spin"] = "spin" if pacing == "spin" else "timer"
         self.base_urls = dict(map(_base_url, base_url))
         if sandbox and self.base_urls:
             raise UsageError("--sandbox starts every app itself; it does not go with --base-url")
@@ -57,22 +58,29 @@ class Options:
         """The plan; `urls` are the embedded sandbox's, once it is up."""
         from ecoload.spec.workspace import make_plan
 
-        if urls is None:
-            urls = dict.fromkeys(workspace.apps, "sandbox") if self.sandbox else {}
+        addresses, embedded = self.addresses(workspace, urls)
         return make_plan(
             workspace,
             app,
             profile,
             seed=self.seed,
             duration_scale=self.duration_scale,
-            base_urls=self.base_urls | urls,
-            embedded=frozenset(urls),
-            transport="aiohttp" if self.transport == "aiohttp" else "http1",
-            pacing_mode="spin" if self.pacing == "spin" else "timer",
+            base_urls=addresses,
+            embedded=embedded,
+            transport=self.transport,
+            pacing_mode=self.pacing,
         )
 
+    def addresses(
+        self, workspace: Workspace, urls: Mapping[str, str] | None
+    ) -> tuple[dict[str, str], frozenset[str]]:
+        """The addresses that replace those of the file, by app, and whose are the embedded sandbox's."""
+        if urls is None:
+            urls = dict.fromkeys(workspace.apps, "sandbox") if self.sandbox else {}
+        return {**self.base_urls, **urls}, frozenset(urls)
 
-def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is run against what."""
     for option in reversed(
         [
@@ -122,6 +130,21 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which part of the protocol."""
+    for option in (
+        click.option("--parallel", type=click.IntRange(min=1), help="So many apps at a time."),
+        click.option("--apps", callback=_names, metavar="A,B", help="Only these apps: a rehearsal."),
+        click.option("--phases", callback=_names, metavar="A,B", help="Only these phases: a rehearsal."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ecoload", message="%(prog)s %(version)s")
 def ecoload() -> None:
@@ -131,7 +154,7 @@ def ecoload() -> None:
 @ecoload.command()
 @click.argument("app")
 @click.option("--profile", required=True, help="Which of the profiles in the targets file.")
-@_shared
+@shared_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -168,7 +191,8 @@ def run(
     options = Options(**shared)
     workspace = options.workspace()
     plan = options.plan(workspace, app, profile)
-    with _sandbox_for(plan) as (urls, environment):
+    embedded = [origin.app for origin in plan.origins if origin.embedded]
+    with sandbox_of(embedded, plan.seed) as (urls, environment):
         if urls:
             plan = options.plan(workspace, app, profile, urls)
         folder = options.targets.parent
@@ -194,13 +218,23 @@ def run(
 
 
 @ecoload.command()
-@click.argument("app")
-@click.option("--profile", required=True, help="Which of the profiles in the targets file.")
-@_shared
+@click.argument("app", metavar="APP|suite")
+@click.option("--profile", help="Which of the profiles in the targets file; not for `suite`.")
+@choice_options
+@shared_options
 @click.option("--timetable", is_flag=True, help="Only the schedule, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="The whole plan, as JSON.")
-def plan(app: str, profile: str, timetable: bool, as_json: bool, **shared: Any) -> int:
-    """Show what a run would send, and send nothing."""
+def plan(
+    app: str,
+    profile: str | None,
+    phases: tuple[str, ...],
+    apps: tuple[str, ...],
+    parallel: int | None,
+    timetable: bool,
+    as_json: bool,
+    **shared: Any,
+) -> int:
+    """Show what a run, or the whole `suite`, would send; and send nothing."""
     import orjson
 
     from ecoload.engine.schedule import timetable as make_timetable
@@ -208,6 +242,16 @@ def plan(app: str, profile: str, timetable: bool, as_json: bool, **shared: Any) 
     from ecoload.report.terminal import print_plan
 
     options = Options(**shared)
+    if app == "suite":
+        from ecoload.cli.suite import Choice, plan_suite
+
+        if profile is not None or timetable:
+            raise UsageError("`plan suite` shows every phase; --profile and --timetable are for one app")
+        return plan_suite(options, Choice(phases, apps, parallel), as_json=as_json)
+    if profile is None:
+        raise UsageError(f"say what {app} is to run: --profile NAME, or `ecoload plan suite`")
+    if phases or apps or parallel:
+        raise UsageError("--phases, --apps and --parallel are for `ecoload plan suite`")
     made = options.plan(options.workspace(), app, profile)
     if timetable:
         click.echo(orjson.dumps(make_timetable(made)))
@@ -220,7 +264,7 @@ def plan(app: str, profile: str, timetable: bool, as_json: bool, **shared: Any) 
 
 
 @ecoload.command()
-@_shared
+@shared_options
 def validate(**shared: Any) -> int:
     """Check every file of a workspace, and send nothing."""
     from ecoload.guard.rules import check_plan
@@ -313,17 +357,16 @@ def sandbox(seed: int, state: Path | None) -> int:
 
 
 @contextmanager
-def _sandbox_for(plan: Plan) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """Starts the embedded apps that a plan's origins name, and stops them after it: their addresses, and
-    the environment that goes with them."""
-    wanted = [origin.app for origin in plan.origins if origin.embedded]
-    if not wanted:
+def sandbox_of(apps: Sequence[str], seed: int) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Starts these apps of the embedded ecosystem, and stops them after the block: their addresses, and the
+    environment that goes with them."""
+    if not apps:
         yield {}, {}
         return
     from ecoload.sandbox import Sandbox, SandboxError
 
     try:
-        with Sandbox(wanted, seed=plan.seed) as sandbox:
+        with Sandbox(apps, seed=seed) as sandbox:
             yield sandbox.urls, sandbox.secrets
     except SandboxError as error:
         raise SandboxFailed(f"{error}; see --base-url for targets of your own") from error

@@ -83,12 +83,11 @@ class Beside:
 
     def warm(self) -> None:
         """Warms the target, where the plan says so."""
-        if self._plan.warm is None:
-            return
-        try:
-            self._warm(self._plan.warm)
-        except ProbeFailed as error:
-            self.notes.append(f"could not be warmed: {error}")
+        for warm in self._plan.warm:
+            try:
+                self._warm(warm)
+            except ProbeFailed as error:
+                self.notes.append(f"could not be warmed: {error}")
 
     def errands(self, memory: Callable[[MemorySample], None]) -> Errands:
         """What is asked again and again while the load runs; `memory` takes the samples."""
@@ -103,10 +102,10 @@ class Beside:
                     lambda at_s, value: memory(MemorySample(at_s, value)),
                 )
             )  # fmt: skip
-        if plan.warm is not None and plan.warm.every_ns:
-            every_s = plan.warm.every_ns / 1e9
-            warm = partial(self._warm, plan.warm)
-            found.append(Errand("could not be warmed again", every_s, every_s, warm, lambda _, __: None))
+        for warm in plan.warm:
+            if warm.every_ns:
+                every_s, again = warm.every_ns / 1e9, partial(self._warm, warm)
+                found.append(Errand("could not be warmed again", every_s, every_s, again, lambda _, __: None))
         return Errands(found)
 
     def _metrics(self, metrics: Metrics) -> bytes:

@@ -45,12 +45,19 @@ def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
         raise ProbeFailed(f"{said} has nothing at {probe.json}") from None
 
 
-def get(plan: Plan, asked: Probe | Metrics | Warm, run_id: str, token: str = "") -> tuple[str, int, bytes]:
+def get(
+    plan: Plan,
+    asked: Probe | Metrics | Warm,
+    run_id: str,
+    token: str = "",
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[str, int, bytes]:
     """What was asked, for messages; the status and the body. Raises ProbeFailed where there is no answer."""
     origin = plan.origins[asked.origin]
     target = origin.base_path + _target(plan, asked.path, run_id)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return f"{origin.app}: GET {target}", *exchange(plan, origin, run_id, "GET", target, headers)
+    answer = exchange(plan, origin, run_id, "GET", target, headers, timeout_s=timeout_s)
+    return f"{origin.app}: GET {target}", *answer
 
 
 def exchange(

@@ -5,13 +5,17 @@ Rules
 - Every reason is told, not only the first.
 - The app that tokens come from is talked to as well: a production one needs an approval.
 - An upper bound that cannot be given counts as exceeded.
+- What goes on at the same time is added up, each plan with its own maximum.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from ecoload.guard.peaks import peak_request_rate, peak_vus
 from ecoload.guard.reach import used_origins, used_routes
 from ecoload.plan import Plan
+from ecoload.plan.suite import SuitePlan
 
 
 def reasons_for_approval(plan: Plan) -> tuple[str, ...]:
@@ -42,3 +46,38 @@ def reasons_for_approval(plan: Plan) -> tuple[str, ...]:
         if origin.environment == "production":
             reasons.append(f"{origin.app} ({origin.scheme}://{origin.authority}) is production")
     return tuple(reasons)
+
+
+def gated_phases(suite: SuitePlan) -> Mapping[str, tuple[str, ...]]:
+    """The phases of a suite that need an approval, with every reason; a plan's own begin with its app."""
+    gated = {}
+    for phase in suite.phases:
+        reasons: list[str] = []
+        for run in phase.runs:
+            reasons += [f"{run.app}: {reason}" for reason in reasons_for_approval(run.plan)]
+        for batch in phase.batches:
+            reasons += _reasons_together([run.plan for run in batch]) if len(batch) > 1 else []
+        if reasons:
+            gated[phase.name] = tuple(dict.fromkeys(reasons))
+    return gated
+
+
+def _reasons_together(plans: Sequence[Plan]) -> list[str]:
+    """Why plans that go on at the same time need an approval though none of them does alone."""
+    apps = " and ".join(plan.app for plan in plans)
+    total, limit = sum(map(peak_vus, plans)), plans[0].approval_over_vus
+    reasons = []
+    if total > limit and all(peak_vus(plan) <= limit for plan in plans):
+        reasons.append(f"{apps} together can reach {total} VUs, and more than {limit} need an approval")
+    for name in dict.fromkeys(origin.app for plan in plans for origin in plan.origins):
+        rates, most = [], None
+        for plan in plans:
+            index = next((i for i, origin in enumerate(plan.origins) if origin.app == name), None)
+            if index is not None and index in used_origins(plan):
+                most = plan.origins[index].max_rps
+                rates.append(peak_request_rate(plan, index))
+        known = [rate for rate in rates if rate is not None]
+        if most is not None and len(known) > 1 and max(known) <= most < sum(known):
+            reasons.append(f"{apps} together can send {sum(known):g} requests a second to {name}, "
+                           f"whose max_rps is {most:g}")  # fmt: skip
+    return reasons

@@ -39,7 +39,7 @@ def questions(plan: Plan) -> Iterator[tuple[str, int, StringTemplate]]:
         ("version_from", plan.version_from),
         *((f"proofs.{proof.name}", proof.probe) for proof in plan.proofs),
         ("metrics", plan.metrics),
-        ("warm", plan.warm),
+        *(("warm", warm) for warm in plan.warm),
     ]
     for name, asked in asking:
         if asked is not None:

@@ -507,7 +507,7 @@ class Plan:
     version_from: Probe | None = None
     proofs: tuple[Proof, ...] = ()
     metrics: Metrics | None = None
-    warm: Warm | None = None
+    warm: tuple[Warm, ...] = ()
     transport: Literal["http1", "aiohttp"] = "http1"
     pacing_mode: Literal["timer", "spin"] = "timer"
     proxy: str | None = None

@@ -32,7 +32,7 @@ _AUTOLINK = re.compile(r"(?i)\b(https?|ftp|www)(?=[:.])")
 
 def summary_markdown(result: Tree) -> str:
     """The summary of a run's result (`run.json` as a tree)."""
-    parts = (_head, _verdicts, _routes, _facts, _slowest, _measured)
+    parts = (_head, _verdicts, _routes, _facts, slowest_rows, _measured)
     return "\n".join(line for part in parts for line in part(result)).rstrip("\n") + "\n"
 
 
@@ -47,7 +47,7 @@ def _head(result: Tree) -> Iterator[str]:
     verdict, status = escaped(result.get("verdict")), escaped(validity(result)[0])
     yield f"# {escaped(result.get('app'))} · {escaped(result.get('profile'))}: {verdict}"
     yield ""
-    yield from _table(("", ""), [(label, text) for label, text in header(result)])
+    yield from table(("", ""), [(label, text) for label, text in header(result)])
     yield ""
     yield f"**{verdict}**, measurement **{status}**. {escaped(headline(result))}"
     yield ""
@@ -71,7 +71,7 @@ def _verdicts(result: Tree) -> Iterator[str]:
         for row in judged(result)
     ]
     if body:
-        yield from _table(("Verdict", "Of", "Must be", "Was", "95 % interval", "Reason"), body)
+        yield from table(("Verdict", "Of", "Must be", "Was", "95 % interval", "Reason"), body)
     else:
         yield "No service level, threshold or proof is declared."
     yield ""
@@ -96,7 +96,7 @@ def _routes(result: Tree) -> Iterator[str]:
             )
         )
     head = ("Route", "Requests", "Rate/s", "Errors", "P50", "P90", "P95", "P99", "P99.9", "Max")
-    yield from _table((*head, "Service P95", "Verdict"), body, right=range(1, 11))
+    yield from table((*head, "Service P95", "Verdict"), body, right=range(1, 11))
     yield ""
 
 
@@ -106,7 +106,8 @@ def _facts(result: Tree) -> Iterator[str]:
     yield ""
 
 
-def _slowest(result: Tree) -> Iterator[str]:
+def slowest_rows(result: Tree) -> Iterator[str]:
+    """The section of the slowest requests; nothing where none is known."""
     body = [
         (
             one.get("route"),
@@ -119,7 +120,7 @@ def _slowest(result: Tree) -> Iterator[str]:
     if body:
         yield from ("## Slowest requests", "")
         head = ("Route", "Outcome", "Due at", "Response", "Delay", "Sending", "Waiting", "Receiving")
-        yield from _table(head, body, right=range(2, 8))
+        yield from table(head, body, right=range(2, 8))
         yield ""
 
 
@@ -128,7 +129,8 @@ def _measured(result: Tree) -> Iterator[str]:
     yield from (f"- {escaped(label)}: {escaped(text)}" for label, text in measured(result))
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:
+def table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:
+    """A table of foreign texts, escaped; the columns `right` are aligned to the right."""
     yield "| " + " | ".join(head) + " |"
     yield "|" + "".join(" ---: |" if i in right else " --- |" for i in range(len(head)))
     for row in body:

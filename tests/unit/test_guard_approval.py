@@ -131,7 +131,7 @@ def test_used_origins_are_those_of_steps_and_probes() -> None:
     assert used_origins(plan(request_count=probe)) == {0, 2}
     assert used_origins(plan(persistence=Persistence(0, probe))) == {0, 2}
     assert used_origins(plan(proofs=(Proof("p", probe, 1),))) == {0, 2}
-    assert used_origins(plan(metrics=Metrics(1, "/metrics"), warm=Warm(2, "/warm"))) == {0, 1, 2}
+    assert used_origins(plan(metrics=Metrics(1, "/metrics"), warm=(Warm(2, "/warm"),))) == {0, 1, 2}
 
 
 def test_a_scenario_that_no_load_runs_uses_nothing() -> None:

@@ -263,11 +263,11 @@ def test_probes_go_to_listed_hosts_only() -> None:
 
 
 def test_metrics_and_warming_are_asked_as_probes_are() -> None:
-    check_plan(plan(metrics=Metrics(0, "/metrics", "m"), warm=Warm(1, "/warm", 1_000_000_000)))
+    check_plan(plan(metrics=Metrics(0, "/metrics", "m"), warm=(Warm(1, "/warm", 1_000_000_000),)))
     assert "metrics: it goes to a host" in refused(plan(metrics=Metrics(9, "/metrics")))
-    assert "warm: its path" in refused(plan(warm=Warm(0, "/../x")))
+    assert "warm: its path" in refused(plan(warm=(Warm(0, "/../x"),)))
     routes = (*ROUTES, Route("a8", "heat", "GET", "/heat", "write", NamespaceAt("query", "ns")))
-    assert "warm: GET '/heat' is route a8.heat" in refused(plan(routes=routes, warm=Warm(1, "/heat")))
+    assert "warm: GET '/heat' is route a8.heat" in refused(plan(routes=routes, warm=(Warm(1, "/heat"),)))
 
 
 def test_probes_read_and_do_nothing_else() -> None:

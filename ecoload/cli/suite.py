@@ -1,0 +1,311 @@
+"""The commands of the whole protocol: `ecoload suite`, `ecoload readiness`, and what `plan suite` shows.
+
+Rules
+-----
+- As in `commands.py`: options in, one call, an exit code out.
+- A resume asks for nothing of its own: what is carried out stands in the folder. Where the reports go and
+  where secrets lie is said by `--targets`, as at the beginning.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecoload.cli.commands import Options, choice_options, ecoload, sandbox_of, shared_options
+from ecoload.errors import UsageError
+
+if TYPE_CHECKING:
+    from ecoload.plan.suite import SuitePlan
+    from ecoload.protocol.session import Session
+    from ecoload.protocol.suite_folder import SuiteFolder
+    from ecoload.report.suite_live import SilentSuiteView, SuiteLineView
+    from ecoload.spec.workspace import Workspace
+
+__all__ = ["Choice", "ecoload", "plan_suite"]
+
+REPORTS = Path("tests/perf/reports")
+_OWN = frozenset({"resume", "retest", "targets", "out", "approve_as", "as_json", "no_progress", "previous"})
+"""Options that go with a resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of the protocol is asked for; empty: all of it."""
+
+    phases: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()
+    parallel: int | None = None
+
+    def suite(
+        self, options: Options, workspace: Workspace, urls: Mapping[str, str] | None = None
+    ) -> SuitePlan:
+        """The plan of the suite; `urls` are the embedded sandbox's, once it is up."""
+        from ecoload.spec.suite_planning import make_suite
+
+        addresses, embedded = options.addresses(workspace, urls)
+        return make_suite(
+            workspace,
+            phases=self.phases,
+            apps=self.apps,
+            parallel=self.parallel,
+            seed=options.seed,
+            duration_scale=options.duration_scale,
+            base_urls=addresses,
+            embedded=embedded,
+            transport=options.transport,
+            pacing_mode=options.pacing,
+        )
+
+
+@ecoload.command()
+@choice_options
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with the suite in this folder.")
+@click.option(
+    "--retest", metavar="APP", default="", help="After a fix: run what failed of APP again, then go on."
+)
+@click.option("--previous", type=click.Path(path_type=Path), help="An earlier bundle: the score before.")
+@shared_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder that the suite's folder is made in.",
+)
+@click.option(
+    "--approve-as",
+    metavar="NAME",
+    default="",
+    help="Record an unsigned approval by NAME; for the sandbox this command starts, only.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Only the result, as JSON, on standard output.")
+@click.option("--no-progress", is_flag=True, help="Say nothing while it goes.")
+@click.pass_context
+def suite(
+    context: click.Context,
+    /,
+    phases: tuple[str, ...],
+    apps: tuple[str, ...],
+    parallel: int | None,
+    resume: Path | None,
+    retest: str,
+    previous: Path | None,
+    out: Path,
+    approve_as: str,
+    as_json: bool,
+    no_progress: bool,
+    **shared: Any,
+) -> int:
+    """Carry out the whole protocol, phase after phase, and say whether the ecosystem is ready."""
+    import orjson
+
+    from ecoload.protocol.session import carry_out_suite, newest_folder
+    from ecoload.report.suite_live import suite_view
+    from ecoload.report.suite_reports import write_suite_reports
+    from ecoload.report.suite_terminal import print_suite
+
+    if retest and resume is None:
+        resume = newest_folder(out)
+    if resume is not None:
+        _refuse_options(context)
+    call = _Call(Options(**shared), Choice(phases, apps, parallel), resume, out, approve_as, retest, previous)
+    view = suite_view(silent=no_progress or as_json)
+    with call.session(view) as session:
+        try:
+            result = carry_out_suite(session, view)
+        finally:
+            view.close()
+    tree, folder, reports = result.to_json(), session.folder.path, call.reports
+    write_suite_reports(tree, folder, reports)
+    if as_json:
+        click.echo(orjson.dumps(tree | {"folder": str(folder)}, option=orjson.OPT_INDENT_2))
+    else:
+        print_suite(tree, folder, reports)
+    return result.exit_code
+
+
+@ecoload.command()
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Only the result, as JSON, on standard output.")
+def readiness(bundle: Path, as_json: bool) -> int:
+    """Work the score of a BUNDLE out again, from the bundle alone."""
+    import orjson
+
+    from ecoload.protocol.session import judged_from
+    from ecoload.protocol.suite_folder import SUITE
+    from ecoload.report.bundle import read_bundle
+    from ecoload.report.suite_terminal import print_readiness
+
+    members = read_bundle(bundle).members
+    tree = judged_from(members).to_json()
+    if tree != orjson.loads(members[SUITE]):
+        raise UsageError(f"{bundle}: its {SUITE} does not follow from its runs: it is not what was measured")
+    if as_json:
+        click.echo(orjson.dumps(tree["readiness"], option=orjson.OPT_INDENT_2))
+    else:
+        print_readiness(tree)
+    return 0
+
+
+def plan_suite(options: Options, choice: Choice, *, as_json: bool) -> int:
+    """Show what a suite would send, and send nothing."""
+    import orjson
+
+    from ecoload.guard.approval import gated_phases
+    from ecoload.protocol.suite import pinned
+    from ecoload.report.suite_plan_view import print_suite_plan, suite_plan_tree
+
+    suite = pinned(choice.suite(options, options.workspace()), sandbox_is_up=False)
+    gated = gated_phases(suite)
+    if as_json:
+        click.echo(orjson.dumps(suite_plan_tree(suite, gated), option=orjson.OPT_INDENT_2))
+    else:
+        print_suite_plan(suite, gated)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of `ecoload suite`."""
+
+    options: Options
+    choice: Choice
+    resume: Path | None
+    out: Path
+    approve_as: str
+    retest: str
+    previous: Path | None
+
+    @property
+    def root(self) -> Path:
+        return self.options.targets.parent
+
+    @property
+    def reports(self) -> Path:
+        return self.root / REPORTS
+
+    @contextmanager
+    def session(self, view: SilentSuiteView | SuiteLineView) -> Iterator[Session]:
+        """The session, everything made ready; nothing is sent yet."""
+        from ecoload.guard.approval import gated_phases
+        from ecoload.protocol.session import Session, new_folder, same_plan
+        from ecoload.protocol.suite import pinned
+        from ecoload.protocol.suite_folder import SuiteFolder
+
+        before = _score(self.previous) if self.previous is not None else None
+        folder = new_folder(self.out) if self.resume is None else SuiteFolder(self.resume)
+        options, choice = (self.options, self.choice) if self.resume is None else _asked_before(folder)
+        workspace = options.workspace()
+        if self.retest and self.retest not in workspace.apps:
+            raise UsageError(f"unknown app {self.retest!r}; there are {', '.join(workspace.apps)}")
+        suite = choice.suite(options, workspace)
+        embedded = [o.app for o in suite.phases[0].runs[0].plan.origins if o.embedded]
+        with sandbox_of(embedded, options.seed) as (urls, environment):
+            suite = pinned(choice.suite(options, workspace, urls) if urls else suite)
+            if self.resume is not None:
+                same_plan(suite, folder.read()[0])
+            else:
+                self._begin(folder, suite)
+            secrets = self._secrets(suite, os.environ | environment)
+            view.head(suite.outline(), folder.path)
+            gated = gated_phases(suite)
+            by, awaiting = self._approval(suite, folder, gated, view) if gated else ("", False)
+            yield Session(
+                suite=suite,
+                folder=folder,
+                secrets=secrets,
+                gated=gated,
+                awaiting=frozenset(gated) if awaiting else frozenset(),
+                approved_by=by,
+                previous=before,
+                retest=self.retest,
+            )
+
+    def _begin(self, folder: SuiteFolder, suite: SuitePlan) -> None:
+        from ecoload.protocol.session import inputs_of
+        from ecoload.protocol.suite_folder import AskedFor
+
+        options, choice = self.options, self.choice
+        origins = suite.phases[0].runs[0].plan.origins
+        urls = {o.app: f"{o.scheme}://{o.authority}{o.base_path}" for o in origins if not o.embedded}
+        asked = AskedFor(
+            phases=choice.phases,
+            apps=choice.apps,
+            parallel=choice.parallel,
+            seed=options.seed,
+            duration_scale=options.duration_scale,
+            base_urls=urls | {o.app: "sandbox" for o in origins if o.embedded},
+            transport=options.transport,
+            pacing=options.pacing,
+        )
+        scenarios = options.scenarios or self.root / "scenarios"
+        inputs = inputs_of(options.targets, scenarios, [run.plan for _, run in suite.runs])
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        folder.begin(suite.outline(), asked, now, inputs)
+
+    def _secrets(self, suite: SuitePlan, environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+        from ecoload.run import resolve_secrets
+
+        found: dict[str, dict[str, str]] = {}
+        for _, run in suite.runs:
+            found.setdefault(run.app, {}).update(resolve_secrets(run.plan, environ, self.root))
+        return found
+
+    def _approval(
+        self,
+        suite: SuitePlan,
+        folder: SuiteFolder,
+        gated: Mapping[str, tuple[str, ...]],
+        view: SilentSuiteView | SuiteLineView,
+    ) -> tuple[str, bool]:
+        """Who approved the gated phases, and whether they still wait for somebody."""
+        embedded = all(o.embedded for _, run in suite.runs for o in run.plan.origins)
+        if self.approve_as and embedded:
+            return f"{self.approve_as} (unsigned, for the embedded sandbox)", False
+        return "", True
+
+
+def _asked_before(folder: SuiteFolder) -> tuple[Options, Choice]:
+    """What a suite was asked for when it was begun, from the copy in its folder."""
+    from ecoload.protocol.suite_folder import WORKSPACE
+
+    _, asked, _ = folder.read()
+    options = Options(
+        targets=folder.path / WORKSPACE / "targets.yaml",
+        scenarios=None,
+        base_url=tuple(f"{app}={url}" for app, url in asked.base_urls.items()),
+        sandbox=False,
+        duration_scale=asked.duration_scale,
+        seed=asked.seed,
+        transport=asked.transport,
+        pacing=asked.pacing,
+    )
+    return options, Choice(asked.phases, asked.apps, asked.parallel)
+
+
+def _refuse_options(context: click.Context) -> None:
+    """Raises UsageError for whatever a resume cannot be asked for."""
+    given = [
+        name
+        for name in context.params
+        if name not in _OWN and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{names} cannot go with a resume: the suite goes on as it was begun")
+
+
+def _score(bundle: Path) -> tuple[float, str]:
+    """The score of an earlier bundle, worked out again, and where it is from."""
+    from ecoload.protocol.session import judged_from
+    from ecoload.report.bundle import read_bundle
+
+    return judged_from(read_bundle(bundle).members).readiness.after, bundle.name

@@ -1,0 +1,262 @@
+"""The protocol, carried out: phase after phase, gate after gate, each run where the folder says it belongs.
+
+Rules
+-----
+- What stands in the folder is done; everything else is still to do. So a resume is the same call again.
+- A gate that halts ends the protocol; one that must pass holds up every later phase. A phase that waits for
+  an approval is left out, and the rest goes on.
+- Where a run fails at a known issue, it is made again under the remedy, that app alone. Once the remedy has
+  shown itself, the app's later runs stand under it too.
+- Runs side by side are threads that measure; each has a generator process of its own. Signals are the main
+  thread's.
+- An app that cannot even be asked for a token is a FAIL of its cell; an error of our own ends the suite, and
+  it can be resumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ecoload.errors import EcoloadError, GuardRefused, OutputFailed, TokenFailed, WorkerFailed
+from ecoload.guard.hosts import resolve
+from ecoload.guard.rules import check_plan
+from ecoload.plan import Plan
+from ecoload.plan.suite import AppRun, Gate, Outline, Phase, SuitePlan
+from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder
+from ecoload.report.diagnostics import diagnostics_markdown
+from ecoload.report.folder import write_reports
+from ecoload.run import Finished, Interrupts, Request, View, carry_out
+from ecoload.verdict.suite import SuiteFacts, judge_phases, passes_gate
+from ecoload.verdict.suite_result import Cell, CellResult, PhaseResult
+
+JOIN_S = 0.2
+
+
+class SuiteView(Protocol):
+    """Whoever watches a suite; see `report/suite_live.py`."""
+
+    def phase(self, phase: Phase, why_not: str = "") -> None:
+        """A phase begins, or is left out for a reason."""
+
+    def run_view(self, phase: Phase, run: AppRun, *, alone: bool) -> View:
+        """What watches one of its runs; `alone` where no other goes on beside it."""
+
+    def begun(self, phase: Phase, apps: Sequence[str], note: str = "") -> None:
+        """These runs of a phase go on now, for a reason if it is not the first time."""
+
+    def ended(self, phase: Phase, app: str, result: Mapping[str, Any] | None, error: str, kind: str) -> None:
+        """A run is over."""
+
+    def judged(self, phase: PhaseResult) -> None:
+        """A phase is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a suite is carried out: what is to be sent (hosts pinned, guards agreed), where it is written,
+    the secrets of each plan by its app, and the phases that may not be run for want of an approval.
+    `retest` is the app whose failing runs are made again."""
+
+    suite: SuitePlan
+    folder: SuiteFolder
+    secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
+    awaiting: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    retest: str = ""
+
+
+def pinned(suite: SuitePlan, *, sandbox_is_up: bool = True) -> SuitePlan:
+    """The suite with every plan checked by the guard and its hosts resolved, each name once. Raises
+    GuardRefused, with everything that is refused."""
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def look_up(*place: Any, **how: Any) -> Any:
+        if place not in known:
+            known[place] = list(socket.getaddrinfo(*place, **how))
+        return known[place]
+
+    refusals: list[str] = []
+
+    def prepared(plan: Plan) -> Plan:
+        try:
+            check_plan(plan)
+            return resolve(plan, look_up)  # sandbox_is_up=sandbox_is_up
+        except GuardRefused as error:
+            refusals.extend(f"{plan.app}: {line}" for line in str(error).splitlines())
+            return plan
+
+    def run(one: AppRun) -> AppRun:
+        return AppRun(one.app, prepared(one.plan), prepared(one.warmed) if one.warmed else None)
+
+    phases = tuple(
+        dataclasses.replace(phase, runs=tuple(run(one) for one in phase.runs)) for phase in suite.phases
+    )
+    if refusals:
+        raise GuardRefused("\n".join(dict.fromkeys(refusals)))
+    return dataclasses.replace(suite, phases=phases)
+
+
+def conduct(how: Conduct, view: SuiteView, heard: Interrupts) -> None:
+    """Carries out what the folder does not hold yet. Raises EcoloadError for a failure of our own."""
+    _Conductor(how, view, heard).go()
+
+
+class _Conductor:
+    def __init__(self, how: Conduct, view: SuiteView, heard: Interrupts) -> None:
+        self._how, self._view, self._heard = how, view, heard
+        self._outline: Outline = how.suite.outline()
+
+    def go(self) -> None:
+        held_up = ""
+        for phase in self._how.suite.phases:
+            if self._heard.presses:
+                return
+            if phase.name in self._how.awaiting:
+                self._view.phase(phase, "it needs an approval")
+            elif held_up:
+                self._view.phase(phase, held_up)
+                continue
+            else:
+                self._view.phase(phase)
+                self._phase(phase)
+            if self._heard.presses:
+                return
+            result = self._judged(phase)
+            self._view.judged(result)
+            if phase.gate is Gate.NONE:
+                continue
+            if not passes_gate(result.verdict, rehearsal=bool(self._outline.rehearsal)):
+                held_up = f"{phase.name} is {result.verdict.value.replace('_', ' ').lower()}"
+                if phase.gate is Gate.HALT and result.verdict is not Cell.AWAITING_APPROVAL:
+                    held_up = f"halted: {held_up}"
+
+    def _phase(self, phase: Phase) -> None:
+        for batch in phase.batches:
+            cells = self._cells(phase)
+            todo = [run for run in batch if self._is_due(phase, run, cells[run.app])]
+            if todo:
+                self._carry_out(phase, todo)
+            for run in batch:
+                if self._heard.presses:
+                    return
+                self._remedy(phase, run)
+
+    # --- what is to be done -----------------------------------------------------------------------
+
+    def _is_due(self, phase: Phase, run: AppRun, cell: CellResult) -> bool:
+        if not cell.runs:
+            return True
+        failed = cell.verdict in (Cell.FAIL, Cell.INCONCLUSIVE)
+        return run.app == self._how.retest and failed and phase.gate is not Gate.NONE
+
+    def _remedy(self, phase: Phase, run: AppRun) -> None:
+        """Makes a run again under the remedy, where a known issue is among what failed and the remedy
+        has not been tried since."""
+        cell = self._cells(phase)[run.app]
+        tried = bool(cell.runs) and cell.runs[-1].kind == "warmed"
+        known = [i.issue for i in cell.items if i.issue and i.last.verdict == "FAIL"]
+        if run.warmed is not None and known and not tried:
+            self._view.begun(phase, [run.app], f"again, after the remedy of {', '.join(known)}")
+            self._one(phase, run, warmed=True, attempt=self._attempt(cell), alone=True)
+
+    def _under_remedy(self, phase: Phase, run: AppRun) -> bool:
+        """Whether an earlier phase has shown that the app passes only so."""
+        if run.warmed is None:
+            return False
+        for result in judge_phases(self._outline, self._facts()):
+            if result.name == phase.name:
+                return False
+            for cell in result.cells:
+                if cell.app == run.app and any(one.kind == "warmed" for one in cell.runs):
+                    return any(item.issue and item.verdict is not Cell.PASS for item in cell.items)
+        return False
+
+    @staticmethod
+    def _attempt(cell: CellResult) -> int:
+        return sum(one.kind == "retest" for one in cell.runs)
+
+    # --- doing it ---------------------------------------------------------------------------------
+
+    def _carry_out(self, phase: Phase, runs: Sequence[AppRun]) -> None:
+        """Runs of one batch, side by side."""
+        cells = self._cells(phase)
+        self._view.begun(phase, [run.app for run in runs])
+        alone = len(runs) == 1
+        problems: list[EcoloadError] = []
+
+        def one(run: AppRun) -> None:
+            cell = cells[run.app]
+            attempt = self._attempt(cell) + (1 if cell.runs else 0)
+            warmed = not cell.runs and self._under_remedy(phase, run)
+            try:
+                self._one(phase, run, warmed=warmed, attempt=attempt, alone=alone)
+            except EcoloadError as error:
+                problems.append(error)
+
+        if alone:
+            one(runs[0])
+        else:
+            threads = [threading.Thread(target=one, args=(run,), name=run.app) for run in runs]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    # Signals are handled between two waits.
+                    thread.join(JOIN_S)
+        if problems:
+            raise problems[0]
+
+    def _one(self, phase: Phase, run: AppRun, *, warmed: bool, attempt: int, alone: bool) -> None:
+        plan = run.warmed if warmed and run.warmed is not None else run.plan
+        kind = "warmed" if warmed else "retest" if attempt else "first"
+        place = self._how.folder.place(phase.name, run.app, attempt=attempt, warmed=warmed)
+        secrets = self._how.secrets.get(run.app, {})
+        # What plans name is read from the suite's own copy, which nobody edits meanwhile.
+        workspace = self._how.folder.path / WORKSPACE
+        request = Request(plan, workspace, place.parent, secrets, folder=place)
+        try:
+            finished = carry_out(request, self._view.run_view(phase, run, alone=alone), self._heard)
+        except TokenFailed as error:
+            self._how.folder.failed(place, str(error))
+            self._view.ended(phase, run.app, None, str(error), kind)
+            return
+        result = self._written(finished, run)
+        self._view.ended(phase, run.app, result, "", kind)
+
+    def _written(self, finished: Finished, run: AppRun) -> Mapping[str, Any]:
+        """The reports of a run that is over; whatever it could not write or broke on ends the suite."""
+        result = finished.result.to_json()
+        if finished.written_problem:
+            raise OutputFailed(finished.written_problem)
+        if finished.broken:
+            raise WorkerFailed(f"{run.app}: the load generator broke: {'; '.join(result['notes'])}")
+        if result["verdict"] == "FAIL":
+            text = diagnostics_markdown(result, finished.folder, self._outline)
+            (finished.folder / DIAGNOSTICS).write_text(text, encoding="utf-8")
+        write_reports(finished.folder, result)
+        return result
+
+    # --- what is known so far ---------------------------------------------------------------------
+
+    def _facts(self) -> SuiteFacts:
+        _, _, started_at = self._how.folder.read()
+        gated = {name: tuple(reasons) for name, reasons in self._how.awaiting.items()}
+        return SuiteFacts(
+            suite_id=self._how.folder.suite_id,
+            started_at=started_at,
+            ended_at="",
+            duration_s=0.0,
+            runs=self._how.folder.runs(),
+            gated=gated,
+            awaiting=frozenset(gated),
+        )
+
+    def _judged(self, phase: Phase) -> PhaseResult:
+        return next(r for r in judge_phases(self._outline, self._facts()) if r.name == phase.name)
+
+    def _cells(self, phase: Phase) -> dict[str, CellResult]:
+        return {cell.app: cell for cell in self._judged(phase).cells}

@@ -1,0 +1,155 @@
+"""A suite's folder: where each run stands, and what can be read back from it.
+
+Rules
+-----
+- The folder is the state. What was carried out is what stands in it, whole: a run counts where its
+  `run.json` is (written last), or where `error.json` says why there is none. Nothing else remembers.
+- A run that was cut off (killed, interrupted) is moved aside under another name and kept; a finished one is
+  never touched again.
+- `PHASE/APP` is a cell's first run, `APP.retest-N` one after a fix, and `….warmed` the same under the
+  remedy of a known issue.
+- It holds a copy of what people wrote (`workspace/`), so that a suite can go on from its folder alone.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ecoload.errors import OutputFailed, UsageError
+from ecoload.measure.plan_file import read_outline
+from ecoload.measure.result import Status
+from ecoload.plan import to_tree
+from ecoload.plan.suite import Outline
+from ecoload.verdict.suite import OneRun
+
+SCHEMA = "ecoload.protocol/1"
+PROTOCOL, SUITE, APPROVAL, REQUEST = "protocol.json", "suite.json", "approval.json", "approval_request.json"
+AVAILABILITY, WORKSPACE, DIAGNOSTICS, ERROR = "availability.csv", "workspace", "diagnostics.md", "error.json"
+_CUT_OFF = frozenset({Status.INTERRUPTED, Status.KILLED, Status.STOPPED})
+_RUN = re.compile(r"(?P<app>[A-Za-z0-9][A-Za-z0-9_-]*)(?:\.retest-(?P<attempt>[0-9]+))?(?P<warmed>\.warmed)?")
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """What the command asked for, so that a resume asks for the same. `base_urls` has the address of every
+    app, or the word `sandbox`; there are no credentials in it."""
+
+    phases: tuple[str, ...]
+    apps: tuple[str, ...]
+    parallel: int | None
+    seed: int
+    duration_scale: float
+    base_urls: Mapping[str, str]
+    transport: str
+    pacing: str
+
+
+class SuiteFolder:
+    """One suite on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read: dict[str, Any] = {}
+
+    @property
+    def suite_id(self) -> str:
+        return self.path.name
+
+    def begin(self, outline: Outline, asked: AskedFor, started_at: str, inputs: Mapping[str, Path]) -> None:
+        """Makes the folder. `inputs` are the files people wrote, by their path within the workspace."""
+        try:
+            self.path.mkdir(parents=True)
+            for name, source in inputs.items():
+                place = self.path / WORKSPACE / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, place)
+            tree = {"schema": SCHEMA, "started_at": started_at, "asked": to_tree(asked)}
+            self.write(PROTOCOL, tree | {"outline": to_tree(outline)})
+        except OSError as error:
+            reason = f"{error.filename or self.path}: {error.strerror}"
+            raise OutputFailed(f"{reason}; choose another --out") from error
+
+    def read(self) -> tuple[Outline, AskedFor, str]:
+        """What was asked, and when it began. Raises UsageError where the folder is no suite's."""
+        try:
+            tree = orjson.loads((self.path / PROTOCOL).read_bytes())
+            fields: dict[str, Any] = tree["asked"]
+            lists = {name: tuple(fields[name]) for name in ("phases", "apps")}
+            return read_outline(tree["outline"]), AskedFor(**fields | lists), str(tree["started_at"])
+        except OSError as error:
+            raise UsageError(f"{self.path} is no suite's folder ({PROTOCOL}: {error.strerror})") from error
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise UsageError(f"{self.path / PROTOCOL}: not a protocol of this version: {error}") from error
+
+    def write(self, name: str, tree: Any) -> None:
+        """Writes a JSON file, moved into place whole."""
+        place = self.path / name
+        fresh = place.with_name(place.name + ".new")
+        try:
+            fresh.write_bytes(orjson.dumps(tree, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            fresh.replace(place)
+        except OSError as error:
+            raise OutputFailed(f"{place}: {error.strerror}") from error
+
+    def load(self, name: str) -> Any | None:
+        """A JSON file of the folder; None where there is none. Raises UsageError for a broken one."""
+        try:
+            return orjson.loads((self.path / name).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, orjson.JSONDecodeError) as error:
+            raise UsageError(f"{self.path / name}: cannot be read: {error}") from error
+
+    def runs(self) -> dict[tuple[str, str], list[OneRun]]:
+        """What was carried out, by `(phase, app)` in the order in which it was made."""
+        for kind in ("run.json", ERROR):
+            for path in sorted(self.path.glob(f"*/*/{kind}")):
+                name = str(path.relative_to(self.path))
+                if name not in self._read:
+                    # What was finished never changes.
+                    self._read[name] = self.load(name)
+        return runs_among(self._read)
+
+    def place(self, phase: str, app: str, *, attempt: int = 0, warmed: bool = False) -> Path:
+        """Where a run is to stand; what was cut off there before is moved aside."""
+        name = app + (f".retest-{attempt}" if attempt else "") + (".warmed" if warmed else "")
+        folder = self.path / phase / name
+        if folder.exists():
+            for kind in ("run.json", ERROR):
+                self._read.pop(f"{phase}/{name}/{kind}", None)
+            number = 1
+            while (aside := folder.with_name(f"{name}.cut-off-{number}")).exists():
+                number += 1
+            folder.rename(aside)
+        return folder
+
+    def failed(self, folder: Path, message: str) -> None:
+        """Notes that a run could not be carried out, and why."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.write(f"{folder.relative_to(self.path)}/{ERROR}", {"error": message})
+
+
+def runs_among(trees: Mapping[str, Any]) -> dict[tuple[str, str], list[OneRun]]:
+    """The runs among JSON files by their names (`PHASE/APP/run.json`), of a folder or of a bundle."""
+    found: dict[tuple[str, str], list[tuple[tuple[int, bool], OneRun]]] = defaultdict(list)
+    for name, tree in trees.items():
+        parts = name.split("/")
+        match = _RUN.fullmatch(parts[1]) if len(parts) == 3 and parts[0] != WORKSPACE else None
+        if match is None or parts[2] not in ("run.json", ERROR):
+            continue
+        if parts[2] == "run.json" and tree.get("status") in _CUT_OFF:
+            continue
+        attempt, warmed = int(match["attempt"] or 0), match["warmed"] is not None
+        kind = "warmed" if warmed else "retest" if attempt else "first"
+        result, error_text = (tree, "") if parts[2] == "run.json" else (None, str(tree.get("error")))
+        run = OneRun(kind, f"{parts[0]}/{parts[1]}", result, error_text)
+        found[parts[0], match["app"]].append(((attempt, warmed), run))
+    return {key: [run for _, run in sorted(runs, key=lambda one: one[0])] for key, runs in found.items()}
