@@ -43,11 +43,19 @@ def escaped(text: Any) -> str:
     return _START.sub(lambda hit: hit[1] + f"&#{ord(hit[2][0])};" + hit[2][1:], plain)
 
 
+def table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:
+    """A table whose cells are texts that stand for themselves; columns `right` are aligned there."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "".join(" ---: |" if i in right else " --- |" for i in range(len(head)))
+    for row in body:
+        yield "| " + " | ".join(map(escaped, row)) + " |"
+
+
 def _head(result: Tree) -> Iterator[str]:
     verdict, status = escaped(result.get("verdict")), escaped(validity(result)[0])
     yield f"# {escaped(result.get('app'))} · {escaped(result.get('profile'))}: {verdict}"
     yield ""
-    yield from _table(("", ""), [(label, text) for label, text in header(result)])
+    yield from table(("", ""), [(label, text) for label, text in header(result)])
     yield ""
     yield f"**{verdict}**, measurement **{status}**. {escaped(headline(result))}"
     yield ""
@@ -71,7 +79,7 @@ def _verdicts(result: Tree) -> Iterator[str]:
         for row in judged(result)
     ]
     if body:
-        yield from _table(("Verdict", "Of", "Must be", "Was", "95 % interval", "Reason"), body)
+        yield from table(("Verdict", "Of", "Must be", "Was", "95 % interval", "Reason"), body)
     else:
         yield "No service level, threshold or proof is declared."
     yield ""
@@ -96,7 +104,7 @@ def _routes(result: Tree) -> Iterator[str]:
             )
         )
     head = ("Route", "Requests", "Rate/s", "Errors", "P50", "P90", "P95", "P99", "P99.9", "Max")
-    yield from _table((*head, "Service P95", "Verdict"), body, right=range(1, 11))
+    yield from table((*head, "Service P95", "Verdict"), body, right=range(1, 11))
     yield ""
 
 
@@ -119,17 +127,10 @@ def _slowest(result: Tree) -> Iterator[str]:
     if body:
         yield from ("## Slowest requests", "")
         head = ("Route", "Outcome", "Due at", "Response", "Delay", "Sending", "Waiting", "Receiving")
-        yield from _table(head, body, right=range(2, 8))
+        yield from table(head, body, right=range(2, 8))
         yield ""
 
 
 def _measured(result: Tree) -> Iterator[str]:
     yield from ("## How it was measured", "")
     yield from (f"- {escaped(label)}: {escaped(text)}" for label, text in measured(result))
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "".join(" ---: |" if i in right else " --- |" for i in range(len(head)))
-    for row in body:
-        yield "| " + " | ".join(map(escaped, row)) + " |"
