@@ -32,11 +32,11 @@ def write_reports(folder: Path, result: Mapping[str, Any], *, junit: Path | None
     """
     page = report_html(result, _seconds(folder), _planned(folder))
     try:
-        _replace(folder / "summary.md", summary_markdown(result).encode())
-        _replace(folder / "report.html", page.encode())
+        replace(folder / "summary.md", summary_markdown(result).encode())
+        replace(folder / "report.html", page.encode())
         if junit is not None:
-            _replace(junit, junit_xml(result).encode())
-        _replace(
+            replace(junit, junit_xml(result).encode())
+        replace(
             folder / "run.json", orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         )
     except OSError as error:
@@ -44,6 +44,17 @@ def write_reports(folder: Path, result: Mapping[str, Any], *, junit: Path | None
             f"{error.filename or folder}: {error.strerror}; free some space or choose another --out, "
             f"then `ecoload report {folder}`"
         ) from error
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Writes a file beside its place and moves it there: never half of it, and no older one lost."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def _seconds(folder: Path) -> list[dict[str, str]]:
@@ -58,14 +69,3 @@ def _planned(folder: Path) -> Callable[[float], float] | None:
         return planned_rate(read_plan(folder / "plan.json"))
     except UsageError:
         return None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file beside its place and moves it there: never half of it, and no older one lost."""
-    fresh = path.with_name(path.name + ".new")
-    try:
-        fresh.write_bytes(content)
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise

@@ -43,6 +43,14 @@ def escaped(text: Any) -> str:
     return _START.sub(lambda hit: hit[1] + f"&#{ord(hit[2][0])};" + hit[2][1:], plain)
 
 
+def table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:
+    """A table whose cells are texts that stand for themselves; columns `right` are aligned there."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "".join(" ---: |" if i in right else " --- |" for i in range(len(head)))
+    for row in body:
+        yield "| " + " | ".join(map(escaped, row)) + " |"
+
+
 def _head(result: Tree) -> Iterator[str]:
     verdict, status = escaped(result.get("verdict")), escaped(validity(result)[0])
     yield f"# {escaped(result.get('app'))} · {escaped(result.get('profile'))}: {verdict}"
@@ -127,11 +135,3 @@ def slowest_rows(result: Tree) -> Iterator[str]:
 def _measured(result: Tree) -> Iterator[str]:
     yield from ("## How it was measured", "")
     yield from (f"- {escaped(label)}: {escaped(text)}" for label, text in measured(result))
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> Iterator[str]:
-    """A table of foreign texts, escaped; the columns `right` are aligned to the right."""
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "".join(" ---: |" if i in right else " --- |" for i in range(len(head)))
-    for row in body:
-        yield "| " + " | ".join(map(escaped, row)) + " |"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,8 +17,9 @@ from ecoload.plan import Condition, ConstantVUs, Load, Plan, Probe, Proof, Scena
 from ecoload.verdict.conditions import Fired
 from ecoload.verdict.judge import RunFacts, judge, model_of
 from tests.unit.measuring import SECOND, a_plan, figures_of, rows, tick
+from tests.unit.schemas import problems, published
 
-SCHEMA = orjson.loads((Path(__file__).parents[2] / "docs" / "schema" / "run.schema.json").read_bytes())
+SCHEMA = published("run.schema.json")
 PASS, FAIL, INCONCLUSIVE = Verdict
 
 
@@ -237,46 +237,3 @@ def test_the_json_has_the_words_that_the_design_names() -> None:
     assert len(tree["slowest"]) == 10
     assert tree["slowest"][0]["response_ms"] == 11.0
     assert tree["protocol"]["assigned_app"] == "A8"
-
-
-def problems(schema: dict[str, Any], value: Any, place: str) -> list[str]:
-    """What of `value` does not fit `schema`: the part of JSON Schema that ours uses."""
-    if "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    if "anyOf" in schema:
-        tried = [problems(one, value, place) for one in schema["anyOf"]]
-        return [] if [] in tried else tried[0]
-    if "const" in schema:
-        return [] if value == schema["const"] else [f"{place}: {value!r} is not {schema['const']!r}"]
-    if "enum" in schema and value not in schema["enum"]:
-        return [f"{place}: {value!r} is none of {schema['enum']}"]
-    kinds = {
-        "object": dict,
-        "array": list,
-        "string": str,
-        "integer": int,
-        "number": (int, float),
-        "boolean": bool,
-        "null": type(None),
-    }
-    named = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    if not any(isinstance(value, kinds[name]) for name in named) or (
-        isinstance(value, bool) and "boolean" not in named
-    ):
-        return [f"{place}: {value!r} is not {named}"]
-    found: list[str] = []
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        found += [f"{place}.{name} is missing" for name in schema.get("required", ()) if name not in value]
-        other = schema.get("additionalProperties", True)
-        for name, item in value.items():
-            if name in known:
-                found += problems(known[name], item, f"{place}.{name}")
-            elif other is False:
-                found.append(f"{place}.{name} is not known")
-            elif isinstance(other, dict):
-                found += problems(other, item, f"{place}.{name}")
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            found += problems(schema["items"], item, f"{place}[{index}]")
-    return found
