@@ -61,13 +61,21 @@ class TargetLocked(EcoloadError):
 
 
 class ApprovalNeeded(EcoloadError):
-    """The plan is allowed only with a human's approval. `reasons` says why."""
+    """The plan is allowed only with a human's approval. `reasons` says why; `refused` why those that are
+    there do not serve."""
 
     exit_code = 3
 
-    def __init__(self, message: str, reasons: Sequence[str]) -> None:
+    def __init__(self, message: str, reasons: Sequence[str] = (), refused: Sequence[str] = ()) -> None:
         self.reasons = tuple(reasons)
+        self.refused = tuple(refused)
         super().__init__(message)
+
+
+class ToolMissing(EcoloadError):
+    """A program that ecoload calls (ssh-keygen, git) is not there, or too old."""
+
+    exit_code = 2
 
 
 class TokenFailed(EcoloadError):

@@ -4,6 +4,8 @@ Rules
 -----
 - Nothing is sent before every guard has agreed and the run's folder can be written; nothing of the load
   before there is a token, where the plan wants one.
+- What is approved is the plan as it will be sent, its hosts resolved. A use of an approval is taken last of
+  all guards, so that a target that is locked or a limit that is too low costs none.
 - What a generator says is written down every second; what follows from it is worked out at the end.
 - The first Ctrl-C ends the load gracefully and everything is still judged and written; the second
   ends it at once.
@@ -17,7 +19,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -29,12 +31,13 @@ import orjson
 
 from ecoload.engine.beside import Beside
 from ecoload.engine.errands import Errands
-from ecoload.engine.fleet import Generator
+from ecoload.engine.fleet import Generator, raise_file_limit
 from ecoload.engine.schedule import OpenSchedule, schedule_of
 from ecoload.engine.tokens import Tokens, tokens_of
 from ecoload.engine.worker import Job
 from ecoload.errors import ApprovalNeeded, OutputFailed, UsageError, WorkerFailed
-from ecoload.guard.approval import reasons_for_approval
+from ecoload.guard.asking import Asked, asked_of, keep
+from ecoload.guard.grants import Grant, unsigned
 from ecoload.guard.hosts import resolve
 from ecoload.guard.lock import locked
 from ecoload.guard.peaks import total_duration_ns
@@ -67,16 +70,21 @@ class View(Protocol):
     def end(self) -> None: ...
 
 
+Permit = Callable[[Asked, str, Path], Grant]
+"""Gives a run (what is asked, its id, its folder) its grant; raises ApprovalNeeded, GuardRefused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a run is asked to be. `approved_by` is the name of who approved it (embedded sandbox only);
-    `secrets` the values of the plan's references."""
+    `permit` is asked where that does not serve; `secrets` the values of the plan's references."""
 
     plan: Plan
     workspace: Path
     out: Path
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     approved_by: str = ""
+    permit: Permit | None = None
     folder: Path | None = None
     """Where the run is written; a new folder below `out` where not stated."""
 
@@ -139,27 +147,15 @@ class Finished:
     written_problem: str = ""
 
 
-def prepare(plan: Plan, *, approved_by: str = "") -> Plan:
-    """The plan with its hosts resolved, after every guard has agreed.
-
-    Raises GuardRefused, ApprovalNeeded.
-    """
+def prepare(plan: Plan) -> Plan:
+    """The plan as it will be sent: checked, its hosts resolved. Raises GuardRefused."""
     check_plan(plan)
-    reasons = reasons_for_approval(plan)
-    if reasons and not (approved_by and all(origin.embedded for origin in plan.origins)):
-        raise ApprovalNeeded(
-            "a human must approve this plan before anything is sent:\n"
-            + "\n".join(f"- {reason}" for reason in reasons)
-            + f"\nplan {plan.execution_hash}\nfor the embedded sandbox, --approve-as NAME is enough",
-            reasons,
-        )
     return resolve(plan)
 
 
 def run_once(request: Request, view: View) -> Finished:
     """Carries out one plan. The result is in the run's folder below `request.out` too."""
-    plan = prepare(request.plan, approved_by=request.approved_by)
-    return carry_out(replace(request, plan=plan), view)
+    return carry_out(replace(request, plan=prepare(request.plan)), view)
 
 
 def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> Finished:
@@ -169,6 +165,8 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
     folder = _folder(request.folder or request.out / run_id, plan)
     with ExitStack() as stack:
         stack.enter_context(locked(plan, str(folder)))
+        raise_file_limit(plan)
+        grant = _granted(request, plan, run_id, folder)
         tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))
         beside = Beside(plan, run_id, tokens, request.secrets.values())
         version = beside.version()
@@ -177,9 +175,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
         memory = Memory(folder / "memory.csv")
         stack.callback(memory.close)
         errands = beside.errands(memory.add)
-        notes = []
-        if request.approved_by:
-            notes.append(f"approved, unsigned, by {request.approved_by} for the embedded sandbox")
+        notes = [] if grant is None else [grant.note]
         job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets), tokens.current)
         view.begin(plan, run_id, folder)
         stack.callback(view.end)
@@ -212,6 +208,22 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
     figures = course.recorder.figures()
     answered = any(figures.whole(outcome) for outcome in ANSWERED)
     return Finished(judge(plan, figures, facts), folder, answered, course.broken, course.disk_problem)
+
+
+def _granted(request: Request, plan: Plan, run_id: str, folder: Path) -> Grant | None:
+    """The grant of a run that needs one, kept in its folder."""
+    asked = asked_of(plan)
+    if not asked.reasons:
+        return None
+    if request.approved_by and asked.embedded:
+        grant = unsigned(plan.execution_hash, request.approved_by, run_id, datetime.now(UTC))
+    elif request.permit is not None:
+        grant = request.permit(asked, run_id, folder)
+    else:
+        listed = "\n".join(f"- {reason}" for reason in asked.reasons)
+        raise ApprovalNeeded(f"a human must approve plan {plan.execution_hash}:\n{listed}", asked.reasons)
+    keep(grant, folder)
+    return grant
 
 
 def exit_code(finished: Finished) -> int:

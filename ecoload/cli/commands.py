@@ -184,6 +184,7 @@ def run(
     **shared: Any,
 ) -> int:
     """Run one APP under one profile, and judge it."""
+    from ecoload.cli.approving import permit_for
     from ecoload.report.folder import write_reports
     from ecoload.report.terminal import live_view, print_result
     from ecoload.run import Request, exit_code, resolve_secrets, run_once
@@ -197,7 +198,8 @@ def run(
             plan = options.plan(workspace, app, profile, urls)
         folder = options.targets.parent
         secrets = resolve_secrets(plan, os.environ | environment, folder)
-        request = Request(plan, folder, out, secrets, approve_as)
+        permit = permit_for(options, folder, plan, approve_as)
+        request = Request(plan, folder, out, secrets, approve_as, permit)
         finished = run_once(request, live_view(silent=no_progress or as_json))
     result = finished.result.to_json()
     problem = finished.written_problem
@@ -238,6 +240,7 @@ def plan(
     import orjson
 
     from ecoload.engine.schedule import timetable as make_timetable
+    from ecoload.guard.hosts import resolve
     from ecoload.plan import to_tree
     from ecoload.report.terminal import print_plan
 
@@ -255,11 +258,46 @@ def plan(
     made = options.plan(options.workspace(), app, profile)
     if timetable:
         click.echo(orjson.dumps(make_timetable(made)))
-    elif as_json:
+        return 0
+    # The hash of what a run would send: an approval signs it.
+    made = resolve(made, sandbox_is_up=False)
+    if as_json:
         hashes = {"spec_hash": made.spec_hash, "execution_hash": made.execution_hash}
         click.echo(orjson.dumps(to_tree(made) | hashes, option=orjson.OPT_INDENT_2))
     else:
         print_plan(made)
+    return 0
+
+
+@ecoload.command()
+@click.argument("execution_hash", metavar="HASH")
+@click.option("--by", required=True, metavar="NAME", help="Who approves: a principal of the allowed signers.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is signed too.")
+@click.option("--expires", metavar="DURATION", help="For how long it holds.  [default: 8h]")
+@click.option("--uses", type=click.IntRange(min=1), help="For how many runs; more than one needs --expires.")
+@click.option("--window", metavar="DURATION", help="With --uses: at most one use in each such window.")
+@click.option("--key", type=click.Path(path_type=Path), help="The SSH key to sign with.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder that the run's folder with its request is in.",
+)
+def approve(
+    execution_hash: str,
+    by: str,
+    reason: str,
+    expires: str | None,
+    uses: int | None,
+    window: str | None,
+    key: Path | None,
+    out: Path,
+) -> int:
+    """Sign one plan, by its HASH, and put the approval into the ledger."""
+    from ecoload.cli.approving import Terms, approve_hash
+
+    approve_hash(execution_hash, by, reason, Terms.of(expires, uses, window), key, out)
     return 0
 
 

@@ -7,11 +7,13 @@ Rules
 - The authority is a constant of the plan: no template can reach it. Values are escaped for the
   place they stand in, and a value that cannot be made safe raises `Unsafe`.
 - A write's namespace is checked after substitution, unless it is constant and was checked before.
+- A file that a body is made of is the one that was planned: its hash is checked when it is read.
 - The token of a request is the one that holds when it is rendered.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -29,8 +31,9 @@ from ecoload.engine.values import (
     for_query,
     json_bytes,
 )
+from ecoload.errors import WorkerFailed
 from ecoload.guard.rules import namespace_value
-from ecoload.plan import Array, BodyKind, Call, Object, Part, Plan, Ref, Step, StringTemplate, Text
+from ecoload.plan import Array, Body, BodyKind, Call, Object, Part, Plan, Ref, Step, StringTemplate, Text
 
 Render = Callable[[Values], bytes]
 Pieces = list["bytes | Getter"]
@@ -169,9 +172,9 @@ def _body(step: Step, scope: Scope, workspace: Path) -> Pieces | None:
     if kind is BodyKind.TEXT:
         return _holes(content, scope, lambda value: as_text(value).encode())
     if kind is BodyKind.FILE:
-        return [(workspace / str(content)).read_bytes()]
+        return [_file(str(content), step.body, workspace)]
     parts = cast("tuple[Part, ...]", content)
-    return _multipart(parts, step.body.content_type, scope, workspace)
+    return _multipart(parts, step.body, scope, workspace)
 
 
 def _json(value: Any, scope: Scope) -> Pieces:
@@ -198,8 +201,16 @@ def _json(value: Any, scope: Scope) -> Pieces:
     return [_encoded(scope.getter(value), json_bytes)]
 
 
-def _multipart(parts: tuple[Part, ...], content_type: str, scope: Scope, workspace: Path) -> Pieces:
-    boundary = content_type.partition("boundary=")[2]
+def _file(name: str, body: Body, workspace: Path) -> bytes:
+    """A file of the workspace. Raises WorkerFailed where it is not the plan's."""
+    content = (workspace / name).read_bytes()
+    if dict(body.file_sha256).get(name) not in (None, hashlib.sha256(content).hexdigest()):
+        raise WorkerFailed(f"{name} has changed since the plan was made; make the plan again")
+    return content
+
+
+def _multipart(parts: tuple[Part, ...], body: Body, scope: Scope, workspace: Path) -> Pieces:
+    boundary = body.content_type.partition("boundary=")[2]
     pieces: Pieces = []
     for part in parts:
         filename = f'; filename="{part.filename}"' if part.filename else ""
@@ -207,7 +218,7 @@ def _multipart(parts: tuple[Part, ...], content_type: str, scope: Scope, workspa
         disposition = f'Content-Disposition: form-data; name="{part.name}"{filename}\r\n'
         pieces.append(f"--{boundary}\r\n{disposition}{kind}\r\n".encode())
         if part.file is not None:
-            pieces.append((workspace / part.file).read_bytes())
+            pieces.append(_file(part.file, body, workspace))
         else:
             pieces += _holes(part.value, scope, lambda value: as_text(value).encode())
         pieces.append(b"\r\n")

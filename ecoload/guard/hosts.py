@@ -26,12 +26,16 @@ Resolver = Callable[..., Iterable[tuple[Any, ...]]]
 """Called as `socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)`, and answers like it."""
 
 
-def resolve(plan: Plan, resolver: Resolver = socket.getaddrinfo) -> Plan:
-    """The plan with every origin's addresses pinned. Raises GuardRefused, naming every origin whose
-    `resolve:` is no IP or whose sandbox is not on loopback."""
+def resolve(plan: Plan, resolver: Resolver = socket.getaddrinfo, *, sandbox_is_up: bool = True) -> Plan:
+    """The plan with every origin's addresses pinned; those of a sandbox that is not up yet excepted, which
+    are no part of the execution hash. Raises GuardRefused, naming every origin whose `resolve:` is no IP or
+    whose sandbox is not on loopback."""
     known: dict[tuple[str, int], tuple[str, ...]] = {}
     origins, refusals = [], []
     for origin in plan.origins:
+        if origin.embedded and not sandbox_is_up:
+            origins.append(origin)
+            continue
         addresses = _fixed(origin)
         if addresses is None:
             place = (origin.host, origin.port)

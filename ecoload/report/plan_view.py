@@ -2,7 +2,8 @@
 
 Rules
 -----
-- Read off the plan; nothing is sent and nothing is looked up.
+- Read off the plan, whose hosts whoever made it has looked up: the hash that is shown is the one that an
+  approval signs. Nothing is sent.
 - Only the routes that the plan's loads send to are shown.
 """
 
@@ -23,6 +24,7 @@ from ecoload.plan import (
     ConstantArrivalRate,
     ConstantVUs,
     Load,
+    Origin,
     PerVUIterations,
     Plan,
     RampingArrivalRate,
@@ -88,7 +90,7 @@ def _plan_facts(plan: Plan) -> Table:
     most = peak_rate(plan)
     places: dict[str, list[str]] = {}
     for o in plan.origins:
-        where = "embedded sandbox" if o.embedded else f"{o.scheme}://{o.authority}"
+        where = "embedded sandbox" if o.embedded else f"{o.scheme}://{o.authority}{_addresses(o)}"
         places.setdefault(f"{where} ({o.environment})", []).append(o.app)
     lines = [
         ("Time", f"{span(total_duration_ns(plan, grace=False) / 1e9)} and grace", ""),
@@ -106,6 +108,13 @@ def _plan_facts(plan: Plan) -> Table:
     ]
     lines += [("Approval", reason, "yellow") for reason in reasons_for_approval(plan)]
     return labelled(lines)
+
+
+def _addresses(origin: Origin) -> str:
+    """Where a name leads; nothing for a literal address."""
+    if origin.addresses == (origin.host,):
+        return ""
+    return f" at {', '.join(origin.addresses)}" if origin.addresses else " at no known address"
 
 
 def _tokens(auth: ClientCredentials, plan: Plan) -> str:

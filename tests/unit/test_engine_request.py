@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecoload.errors import WorkerFailed
 from ecoload.plan import (
     Array,
     Body,
@@ -295,6 +297,23 @@ def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     step = body(BodyKind.FILE, "f.bin")
     (request,) = run_plan(make_plan(step, **free(step)), workspace=tmp_path).requests
     assert (request.body, request.headers["content-length"]) == (b"%s\0\xff", "4")
+
+
+def test_a_file_that_was_changed_after_the_plan_was_made_is_not_sent(tmp_path: Path) -> None:
+    planned = (("f.bin", hashlib.sha256(b"as planned").hexdigest()),)
+    parts = (Part("f", file="f.bin", filename="f.bin"),)
+    for made in (
+        body(BodyKind.FILE, "f.bin"),
+        body(BodyKind.MULTIPART, parts, "multipart/form-data; boundary=B"),
+    ):
+        assert made.body is not None
+        step = dataclasses.replace(made, body=dataclasses.replace(made.body, file_sha256=planned))
+        (tmp_path / "f.bin").write_bytes(b"as planned")
+        (request,) = run_plan(make_plan(step, **free(step)), workspace=tmp_path).requests
+        assert b"as planned" in request.body
+        (tmp_path / "f.bin").write_bytes(b"as planned!")
+        with pytest.raises(WorkerFailed, match=r"f\.bin has changed since the plan was made"):
+            run_plan(make_plan(step, **free(step)), workspace=tmp_path)
 
 
 # --- The namespace of a write ---------------------------------------------------------------------

@@ -102,3 +102,14 @@ def test_resolving_changes_what_an_approval_signs_only_where_addresses_change() 
     made = plan(origins=(A2,))
     assert resolve(made, names).execution_hash == resolve(resolve(made, names), names).execution_hash
     assert resolve(made, names).execution_hash != made.execution_hash
+
+
+def test_a_sandbox_that_is_not_up_is_left_out_and_has_the_hash_it_will_have() -> None:
+    place = dataclasses.replace(A8, host="sandbox", port=0, embedded=True)
+    waiting = resolve(plan(origins=(A2, place, LIVE)), names, sandbox_is_up=False)
+    assert waiting.origins[0].addresses
+    assert waiting.origins[1] == place
+    up = dataclasses.replace(place, host="127.0.0.1", port=4711)
+    assert resolve(plan(origins=(A2, up, LIVE)), names).execution_hash == waiting.execution_hash
+    with pytest.raises(GuardRefused, match="must be on loopback"):
+        resolve(plan(origins=(A2, place, LIVE)), names)

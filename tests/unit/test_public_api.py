@@ -18,7 +18,7 @@ from ecoload.measure.outcome import Outcome
 
 NAMES = ["VU", "__version__"]
 
-COMMANDS = {"data", "plan", "report", "run", "sandbox", "validate"}
+COMMANDS = {"approve", "data", "plan", "report", "run", "sandbox", "validate"}
 
 COMMON_OPTIONS = {
     "--targets",
@@ -42,6 +42,7 @@ EXIT_CODES = {
     "SpecError": 2,
     "TargetLocked": 7,
     "TokenFailed": 6,
+    "ToolMissing": 2,
     "UsageError": 2,
     "WorkerFailed": 70,
 }

@@ -139,6 +139,19 @@ def test_a_plan_says_where_its_tokens_come_from() -> None:
     assert "Tokens" not in told(None)
 
 
+def test_a_plan_shows_where_its_names_lead() -> None:
+    def told(host: str, *addresses: str) -> str:
+        plan, by = a_plan(), console(120)
+        changes = {"host": host, "addresses": addresses, "embedded": False}
+        origins = (dataclasses.replace(plan.origins[0], **changes), *plan.origins[1:])
+        print_plan(dataclasses.replace(plan, origins=origins), by)
+        return " ".join(said(by).split())
+
+    assert " at 192.0.2.9, 2001:db8::2 (" in told("shop.example", "192.0.2.9", "2001:db8::2")
+    assert " at no known address (" in told("nowhere.example")
+    assert " at " not in told("192.0.2.9", "192.0.2.9")
+
+
 def test_a_plan_shows_only_the_routes_that_its_loads_send_to() -> None:
     plan = a_plan()
     by = console(160)
