@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -90,18 +91,23 @@ def approve_hash(
     _say(f"approval {approval.id} in {desk.ledger.name}")
 
 
-def permit_for(options: Options, workspace: Path, plan: Plan, approve_as: str) -> Permit:
-    """How a run gets its grant: from the ledger, else from whoever sits at the terminal."""
+def permit_for(
+    options: Options, workspace: Path, plans: Sequence[Plan], approve_as: str, again: str = ""
+) -> Permit:
+    """How a run, or a suite of these plans, gets its grant: from the ledger, else from whoever sits at the
+    terminal. `again` is the command that goes on once it is approved; this one, where not stated."""
     scenarios = options.scenarios or workspace / "scenarios"
-    written = [scenarios / f"{scenario.name}.yaml" for scenario in plan.scenarios if scenario.module is None]
-    files = [options.targets, *written, *(workspace / file for file in files_of(plan))]
+    named = {s.name for plan in plans for s in plan.scenarios if s.module is None}
+    written = [scenarios / f"{name}.yaml" for name in sorted(named)]
+    bodies = sorted({workspace / file for plan in plans for file in files_of(plan)})
+    files = [options.targets, *(path for path in written if path.exists()), *bodies]
 
     def get(asked: Asked, run_id: str, folder: Path) -> Grant:
         desk = open_desk(os.environ, workspace, files)
         if approve_as:
             _say("--approve-as is for the sandbox that this command starts, and other places are reached too")
         ask = _asking(folder, workspace) if _on_terminal() else None
-        return permit(asked, run_id, folder, desk, again=_again(), ask=ask)
+        return permit(asked, run_id, folder, desk, again=again or _again(), ask=ask)
 
     return get
 
@@ -145,6 +151,11 @@ def _show_request(execution_hash: str, out: Path) -> Authors:
 
 def _show_plan(folder: Path, execution_hash: str) -> bool:
     """Shows the plan in a run's folder; False: there is none. Raises GuardRefused where it is another's."""
+    if (folder / "protocol.json").exists():
+        from ecoload.cli.suite import show_suite
+
+        show_suite(folder, execution_hash)
+        return True
     path = folder / "plan.json"
     if not path.exists():
         return False

@@ -198,7 +198,7 @@ def run(
             plan = options.plan(workspace, app, profile, urls)
         folder = options.targets.parent
         secrets = resolve_secrets(plan, os.environ | environment, folder)
-        permit = permit_for(options, folder, plan, approve_as)
+        permit = permit_for(options, folder, [plan], approve_as)
         request = Request(plan, folder, out, secrets, approve_as, permit)
         finished = run_once(request, live_view(silent=no_progress or as_json))
     result = finished.result.to_json()

@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecoload.cli.commands import Options, choice_options, ecoload, sandbox_of, shared_options
-from ecoload.errors import UsageError
+from ecoload.errors import ApprovalNeeded, GuardRefused, UsageError
 
 if TYPE_CHECKING:
+    from ecoload.guard.grants import Grant
     from ecoload.plan.suite import SuitePlan
     from ecoload.protocol.session import Session
     from ecoload.protocol.suite_folder import SuiteFolder
@@ -217,14 +219,13 @@ class _Call:
             secrets = self._secrets(suite, os.environ | environment)
             view.head(suite.outline(), folder.path)
             gated = gated_phases(suite)
-            by, awaiting = self._approval(suite, folder, gated, view) if gated else ("", False)
+            grant = self._grant(suite, folder, gated, view) if gated else None
             yield Session(
                 suite=suite,
                 folder=folder,
                 secrets=secrets,
                 gated=gated,
-                awaiting=frozenset(gated) if awaiting else frozenset(),
-                approved_by=by,
+                grant=grant,
                 previous=before,
                 retest=self.retest,
             )
@@ -259,18 +260,55 @@ class _Call:
             found.setdefault(run.app, {}).update(resolve_secrets(run.plan, environ, self.root))
         return found
 
-    def _approval(
+    def _grant(
         self,
         suite: SuitePlan,
         folder: SuiteFolder,
         gated: Mapping[str, tuple[str, ...]],
         view: SilentSuiteView | SuiteLineView,
-    ) -> tuple[str, bool]:
-        """Who approved the gated phases, and whether they still wait for somebody."""
-        embedded = all(o.embedded for _, run in suite.runs for o in run.plan.origins)
-        if self.approve_as and embedded:
-            return f"{self.approve_as} (unsigned, for the embedded sandbox)", False
-        return "", True
+    ) -> Grant | None:
+        """The approval of the gated phases, kept in the folder: the one that is there, else a new use of one.
+        None: they wait, and a request lies in the folder."""
+        from ecoload.cli.approving import permit_for
+        from ecoload.guard.asking import KEPT, asked_of_suite, keep, kept
+        from ecoload.guard.grants import unsigned, verify
+        from ecoload.guard.signing import read_signers
+
+        asked = asked_of_suite(suite, gated)
+        if self.resume is not None and (folder.path / KEPT).exists():
+            grant = kept(folder.path)
+            signers = read_signers(os.environ, self.root)
+            verify(grant, suite.execution_hash, folder.suite_id, signers, embedded=asked.embedded)
+            return grant
+        if self.approve_as and asked.embedded:
+            grant = unsigned(suite.execution_hash, self.approve_as, folder.suite_id, datetime.now(UTC))
+        else:
+            plans = [run.plan for _, run in suite.runs]
+            again = shlex.join(["ecoload", "suite", "--resume", str(folder.path)])
+            try:
+                permit = permit_for(self.options, self.root, plans, self.approve_as, again)
+                grant = permit(asked, folder.suite_id, folder.path)
+            except ApprovalNeeded as error:
+                view.note(str(error))
+                return None
+        keep(grant, folder.path)
+        return grant
+
+
+def show_suite(path: Path, execution_hash: str) -> None:
+    """Shows the suite in a folder to whoever is to approve it, made again from the copy of what people wrote.
+    Raises GuardRefused where it is not the one of that hash."""
+    from ecoload.guard.approval import gated_phases
+    from ecoload.protocol.suite import pinned
+    from ecoload.protocol.suite_folder import SuiteFolder
+    from ecoload.report.live import live_console
+    from ecoload.report.suite_plan_view import print_suite_plan
+
+    options, choice = _asked_before(SuiteFolder(path))
+    suite = pinned(choice.suite(options, options.workspace()), sandbox_is_up=False)
+    if suite.execution_hash != execution_hash:
+        raise GuardRefused(f"{path} does not hold the suite of that hash, but {suite.execution_hash}")
+    print_suite_plan(suite, gated_phases(suite), live_console())
 
 
 def _asked_before(folder: SuiteFolder) -> tuple[Options, Choice]:

@@ -30,6 +30,7 @@ from ecoload.guard.peaks import peak_vus
 from ecoload.guard.reach import used_origins
 from ecoload.guard.signing import Signers, read_signers
 from ecoload.plan import Plan
+from ecoload.plan.suite import SuitePlan
 
 REQUEST_SCHEMA = "ecoload.approval_request/1"
 REQUEST, KEPT = "approval_request.json", "approval.json"
@@ -74,22 +75,12 @@ def open_desk(environ: Mapping[str, str], workspace: Path, files: Sequence[Path]
 
 def asked_of(plan: Plan) -> Asked:
     """What stands before a human with a plan whose hosts are resolved."""
-    used = used_origins(plan) | ({plan.auth.origin} if plan.auth is not None else set())
-    origins = [
-        {
-            "app": origin.app,
-            "url": "sandbox" if origin.embedded else f"{origin.scheme}://{origin.authority}",
-            "environment": origin.environment,
-            "addresses": [] if origin.embedded else list(origin.addresses),
-        }
-        for origin in map(plan.origins.__getitem__, sorted(used))
-    ]
     details = {
         "spec_hash": plan.spec_hash,
         "app": plan.app,
         "profile": plan.profile,
         "peak_vus": peak_vus(plan),
-        "origins": origins,
+        "origins": _places(plan),
     }
     return Asked(
         plan.execution_hash,
@@ -98,6 +89,42 @@ def asked_of(plan: Plan) -> Asked:
         details,
         all(origin.embedded for origin in plan.origins),
     )
+
+
+def asked_of_suite(suite: SuitePlan, gated: Mapping[str, Sequence[str]]) -> Asked:
+    """What stands before a human with a whole suite: one hash, one approval for its `gated` phases."""
+    plans = [run.plan for _, run in suite.runs]
+    most = max(sum(peak_vus(run.plan) for run in batch) for phase in suite.phases for batch in phase.batches)
+    places = {place["app"]: place for plan in plans for place in _places(plan)}
+    details = {
+        "spec_hash": suite.spec_hash,
+        "app": "suite",
+        "phases": [phase.name for phase in suite.phases],
+        "gated": {name: list(reasons) for name, reasons in gated.items()},
+        "peak_vus": most,
+        "origins": list(places.values()),
+    }
+    return Asked(
+        suite.execution_hash,
+        f"suite · {suite.protocol.name}",
+        tuple(f"{name}: {reason}" for name, reasons in gated.items() for reason in reasons),
+        details,
+        all(origin.embedded for plan in plans for origin in plan.origins),
+    )
+
+
+def _places(plan: Plan) -> list[dict[str, Any]]:
+    """Where a plan sends to."""
+    used = used_origins(plan) | ({plan.auth.origin} if plan.auth is not None else set())
+    return [
+        {
+            "app": origin.app,
+            "url": "sandbox" if origin.embedded else f"{origin.scheme}://{origin.authority}",
+            "environment": origin.environment,
+            "addresses": [] if origin.embedded else list(origin.addresses),
+        }
+        for origin in map(plan.origins.__getitem__, sorted(used))
+    ]
 
 
 def permit(

@@ -20,6 +20,7 @@ from pathlib import Path
 import orjson
 
 from ecoload.errors import EcoloadError, GuardRefused, UsageError
+from ecoload.guard.grants import Grant
 from ecoload.guard.reach import steps
 from ecoload.measure.plan_file import read_outline
 from ecoload.plan import Plan
@@ -36,17 +37,21 @@ from ecoload.verdict.suite_result import SuiteResult
 @dataclass(frozen=True, slots=True)
 class Session:
     """What is carried out: the suite with hosts pinned, its folder (begun), the values of each app's
-    secrets, the phases that need an approval, those of them without one, who gave it, an earlier score
-    with its source, and the app to retest."""
+    secrets, the phases that need an approval and the grant of it (None: they wait), an earlier score with
+    its source, and the app to retest."""
 
     suite: SuitePlan
     folder: SuiteFolder
     secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
     gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    awaiting: frozenset[str] = frozenset()
-    approved_by: str = ""
+    grant: Grant | None = None
     previous: tuple[float, str] | None = None
     retest: str = ""
+
+    @property
+    def awaiting(self) -> frozenset[str]:
+        """The phases that wait for an approval."""
+        return frozenset(self.gated) if self.grant is None else frozenset()
 
 
 def new_folder(out: Path) -> SuiteFolder:
@@ -95,6 +100,7 @@ def carry_out_suite(session: Session, view: SuiteView) -> SuiteResult:
         folder=folder,
         secrets=session.secrets,
         awaiting={name: session.gated[name] for name in session.awaiting},
+        grant=session.grant,
         retest=session.retest,
     )
     # Whoever is production is not even probed before somebody has approved it.
@@ -154,7 +160,7 @@ def _close(session: Session, *, interrupted: bool) -> SuiteResult:
         interrupted=interrupted,
         gated=session.gated,
         awaiting=session.awaiting,
-        approved_by=session.approved_by,
+        approved_by=session.grant.note if session.grant is not None else "",
         uptime=_uptime(folder),
         previous=session.previous,
     )
@@ -172,7 +178,7 @@ def _uptime(folder: SuiteFolder) -> Mapping[str, tuple[int, int]]:
 
 def _is_waiting(plan: Plan, app: str, session: Session) -> bool:
     production = any(o.app == app and o.environment == "production" for o in plan.origins)
-    return production and not session.approved_by
+    return production and session.grant is None
 
 
 def _body_files(plan: Plan) -> Iterator[str]:

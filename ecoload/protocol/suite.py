@@ -20,9 +20,12 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
-from ecoload.errors import EcoloadError, GuardRefused, OutputFailed, TokenFailed, WorkerFailed
+from ecoload.errors import ApprovalNeeded, EcoloadError, GuardRefused, OutputFailed, TokenFailed, WorkerFailed
+from ecoload.guard.asking import Asked
+from ecoload.guard.grants import Grant
 from ecoload.guard.hosts import resolve
 from ecoload.guard.rules import check_plan
 from ecoload.plan import Plan
@@ -59,13 +62,15 @@ class SuiteView(Protocol):
 @dataclass(frozen=True, slots=True)
 class Conduct:
     """How a suite is carried out: what is to be sent (hosts pinned, guards agreed), where it is written,
-    the secrets of each plan by its app, and the phases that may not be run for want of an approval.
-    `retest` is the app whose failing runs are made again."""
+    the secrets of each plan by its app, the phases that may not be run for want of an approval, and the
+    grant of the suite, which is that of its runs too. `retest` is the app whose failing runs are made
+    again."""
 
     suite: SuitePlan
     folder: SuiteFolder
     secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
     awaiting: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    grant: Grant | None = None
     retest: str = ""
 
 
@@ -84,7 +89,7 @@ def pinned(suite: SuitePlan, *, sandbox_is_up: bool = True) -> SuitePlan:
     def prepared(plan: Plan) -> Plan:
         try:
             check_plan(plan)
-            return resolve(plan, look_up)  # sandbox_is_up=sandbox_is_up
+            return resolve(plan, look_up, sandbox_is_up=sandbox_is_up)
         except GuardRefused as error:
             refusals.extend(f"{plan.app}: {line}" for line in str(error).splitlines())
             return plan
@@ -217,7 +222,7 @@ class _Conductor:
         secrets = self._how.secrets.get(run.app, {})
         # What plans name is read from the suite's own copy, which nobody edits meanwhile.
         workspace = self._how.folder.path / WORKSPACE
-        request = Request(plan, workspace, place.parent, secrets, folder=place)
+        request = Request(plan, workspace, place.parent, secrets, permit=self._permit, folder=place)
         try:
             finished = carry_out(request, self._view.run_view(phase, run, alone=alone), self._heard)
         except TokenFailed as error:
@@ -226,6 +231,12 @@ class _Conductor:
             return
         result = self._written(finished, run)
         self._view.ended(phase, run.app, result, "", kind)
+
+    def _permit(self, asked: Asked, _: str, __: Path) -> Grant:
+        """Every run that needs an approval stands under the suite's."""
+        if self._how.grant is None:
+            raise ApprovalNeeded(f"a human must approve {asked.title}", asked.reasons)
+        return self._how.grant
 
     def _written(self, finished: Finished, run: AppRun) -> Mapping[str, Any]:
         """The reports of a run that is over; whatever it could not write or broke on ends the suite."""

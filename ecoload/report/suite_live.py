@@ -28,9 +28,14 @@ MARKS = {"MITIGATED": "yellow", "WAIVED": "yellow", "AWAITING_APPROVAL": "yellow
 
 
 class SilentSuiteView:
-    """Says nothing."""
+    """Says nothing but what somebody has to do."""
 
     def head(self, outline: Outline, folder: Path) -> None: ...
+
+    def note(self, text: str) -> None:
+        """What somebody has to do is said all the same."""
+        for line in text.splitlines():
+            live_console().print(Text(clean(line)), soft_wrap=True)
 
     def phase(self, phase: Phase, why_not: str = "") -> None: ...
 
@@ -68,7 +73,8 @@ class SuiteLineView:
         self._say(Text(clean(folder), "dim"))
 
     def note(self, text: str) -> None:
-        self._say(Text(clean(text), "yellow"))
+        for line in text.splitlines():
+            self._say(Text(clean(line), "yellow"))
 
     def phase(self, phase: Phase, why_not: str = "") -> None:
         if why_not:
