@@ -1,0 +1,109 @@
+"""Writes every report of a suite, and the bundle of it all last.
+
+Rules
+-----
+- Each file is moved into place whole; what the suite does not have any more (an app, a profile) is taken
+  away, by our own file names only.
+- A run's folder that is not there costs its rows in the CSV files; the bundle asks for it.
+- A disk that does not take a report is an OutputFailed that says so; `suite.json` is not touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ecoload.errors import OutputFailed, UsageError
+from ecoload.report import suite_rows as rows
+from ecoload.report.bundle import APP_REPORTS, write_bundle
+from ecoload.report.folder import replace
+from ecoload.report.latency_csv import MeasuredRun, latency_csv
+from ecoload.report.suite_html import suite_html
+from ecoload.report.suite_markdown import slo_matrix, slo_verdict, suite_summary
+from ecoload.report.suite_rows import Tree
+
+BUNDLE = "ecosystem_perf_artifacts.zip"
+
+
+def write_suite_reports(result: Tree, suite_folder: Path, reports_folder: Path) -> tuple[Path, ...]:
+    """Writes the reports of a suite (`suite.json` as a tree) and gives their paths, the summary first, the
+    bundle last. Raises OutputFailed where the disk refuses, UsageError where the folder is not whole."""
+    texts = _texts(result, suite_folder, reports_folder)
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace(path, text.encode())
+        _remove_stale(reports_folder, set(texts))
+    except OSError as error:
+        raise OutputFailed(
+            f"{error.filename or reports_folder}: {error.strerror}; free some space; "
+            f"the result itself is in {suite_folder}"
+        ) from error
+    bundle = reports_folder / BUNDLE
+    write_bundle(bundle, suite_folder, reports_folder)
+    return (*texts, bundle)
+
+
+def _texts(result: Tree, suite: Path, reports: Path) -> dict[Path, str]:
+    run = str(suite)
+    to_suite = Path(os.path.relpath(suite, reports)).as_posix()
+    texts = {
+        reports / "ecosystem_perf_summary.md": suite_summary(result, run),
+        reports / "ecosystem_perf_summary.html": suite_html(result, run, to_suite),
+        reports / "ecosystem_slo_matrix.md": slo_matrix(result),
+    }
+    for app in rows.apps(result):
+        if not rows.is_name(app):
+            raise UsageError(f"suite.json: {app!r} is no app's name")
+        texts[reports / app / "slo_verdict.md"] = slo_verdict(result, app, run)
+        for profile, runs in _by_profile(result, app, suite).items():
+            texts[reports / app / f"latency_{profile}.csv"] = latency_csv(app, runs)
+    return texts
+
+
+def _by_profile(result: Tree, app: str, suite: Path) -> dict[str, list[MeasuredRun]]:
+    """The runs of an app by profile; health, which has none, by its own name."""
+    found: dict[str, list[MeasuredRun]] = {}
+    for phase in rows.phases(result):
+        profile = str(phase.get("profile") or phase.get("name"))
+        if not rows.is_name(profile):
+            raise UsageError(f"suite.json: {profile!r} is no profile's name")
+        runs = [*_runs(phase, app, suite)]
+        if runs:
+            found.setdefault(profile, []).extend(runs)
+    return found
+
+
+def _runs(phase: Tree, app: str, suite: Path) -> Iterator[MeasuredRun]:
+    runs: list[Tree] = list((rows.cell_of(phase, app) or {}).get("runs") or ())
+    for run in runs:
+        folder = str(run.get("folder"))
+        result = _run_result(suite / folder / "run.json") if rows.is_run_folder(folder) else None
+        if result is not None:
+            yield MeasuredRun(str(phase.get("name")), str(run.get("kind")), run is runs[-1], result)
+
+
+def _run_result(path: Path) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _remove_stale(reports: Path, written: set[Path]) -> None:
+    """Takes away our own reports of apps and profiles that the suite does not have."""
+    for folder in reports.iterdir():
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        stale = [
+            path for path in folder.iterdir() if APP_REPORTS.fullmatch(path.name) and path not in written
+        ]
+        for path in stale:
+            path.unlink()
+        if stale and not any(folder.iterdir()):
+            folder.rmdir()
