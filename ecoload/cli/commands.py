@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ecoload import __version__
+from ecoload.cli.artifacts import cleanup, export
+from ecoload.cli.options import base_url_option, base_urls, scenarios_option, targets_option
 from ecoload.errors import OutputFailed, SandboxFailed, UsageError
 
 if TYPE_CHECKING:
     from ecoload.plan import Plan
     from ecoload.spec.workspace import Workspace
-
-DEFAULT_TARGETS = Path("targets.yaml")
 
 
 class Options:
@@ -45,7 +45,7 @@ class Options:
         self.duration_scale, self.seed = duration_scale, seed
         self.transport: Literal["http1", "aiohttp"] = "aiohttp" if transport == "aiohttp" else "http1"
         self.pacing: Literal["timer", "spin"] = "spin" if pacing == "spin" else "timer"
-        self.base_urls = dict(map(_base_url, base_url))
+        self.base_urls = base_urls(base_url)
         if sandbox and self.base_urls:
             raise UsageError("--sandbox starts every app itself; it does not go with --base-url")
 
@@ -84,20 +84,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is run against what."""
     for option in reversed(
         [
-            click.option(
-                "--targets",
-                type=click.Path(path_type=Path),
-                default=DEFAULT_TARGETS,
-                show_default=True,
-                help="The file of the ecosystem.",
-            ),
-            click.option(
-                "--scenarios",
-                type=click.Path(path_type=Path),
-                default=None,
-                help="The folder of the scenarios.  [default: scenarios/ beside the targets]",
-            ),
-            click.option("--base-url", multiple=True, metavar="APP=URL", help="Where an app is, this time."),
+            targets_option,
+            scenarios_option,
+            base_url_option,
             click.option(
                 "--sandbox", is_flag=True, help="Start the embedded ecosystem and send everything there."
             ),
@@ -149,6 +138,10 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.version_option(__version__, prog_name="ecoload", message="%(prog)s %(version)s")
 def ecoload() -> None:
     """Puts load on an ecosystem of services, measures it truthfully, and judges it."""
+
+
+ecoload.add_command(export)
+ecoload.add_command(cleanup)
 
 
 @ecoload.command()
@@ -345,7 +338,7 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
 @click.option(
     "--targets",
     type=click.Path(path_type=Path),
-    default=DEFAULT_TARGETS,
+    default=Path("targets.yaml"),
     show_default=True,
     help="The file of the ecosystem; the records go beside it.",
 )
@@ -408,10 +401,3 @@ def sandbox_of(apps: Sequence[str], seed: int) -> Iterator[tuple[dict[str, str],
             yield sandbox.urls, sandbox.secrets
     except SandboxError as error:
         raise SandboxFailed(f"{error}; see --base-url for targets of your own") from error
-
-
-def _base_url(text: str) -> tuple[str, str]:
-    app, separator, url = text.partition("=")
-    if not separator or not url:
-        raise UsageError(f"--base-url {text!r}: expected APP=URL, for example a2=http://127.0.0.1:8080")
-    return app, url

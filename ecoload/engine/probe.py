@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -71,9 +71,6 @@ def exchange(
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, bytes]:
     """Status and body of a request beside the load. Raises ProbeFailed where there is no answer."""
-    if not origin.addresses:
-        raise ProbeFailed(f"{origin.app}: the name {origin.host} has no address")
-    connection = _Pinned(origin, timeout_s)
     own = {
         "Host": origin.authority,
         "User-Agent": f"ecoload/{plan.tool_version}",
@@ -82,19 +79,48 @@ def exchange(
     }
     if body is not None:
         own["Content-Length"] = str(len(body))
-    try:
+
+    def send(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, value in {**own, **headers}.items():
             connection.putheader(name, value)
         connection.endheaders(body)
-        response = connection.getresponse()
-        return response.status, response.read(MOST_BYTES)
+        return connection.getresponse()
+
+    return _answered(origin, f"{method} {target}", send, timeout_s)
+
+
+def deliver(origin: Origin, method: str, target: str, data: bytes) -> tuple[int, bytes]:
+    """The same for a request that is rendered already: `data` is all of it."""
+
+    def send(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        connection.connect()
+        connection.sock.sendall(data)
+        response = http.client.HTTPResponse(connection.sock, method=method)
+        response.begin()
+        return response
+
+    return _answered(origin, f"{method} {target}", send)
+
+
+def _answered(
+    origin: Origin,
+    said: str,
+    send: Callable[[http.client.HTTPConnection], http.client.HTTPResponse],
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[int, bytes]:
+    if not origin.addresses:
+        raise ProbeFailed(f"{origin.app}: the name {origin.host} has no address")
+    connection = _Pinned(origin, timeout_s)
+    try:
+        with send(connection) as response:
+            return response.status, response.read(MOST_BYTES)
     except OSError as error:
-        raise ProbeFailed(f"{origin.app}: {method} {target} failed: {error}") from error
+        raise ProbeFailed(f"{origin.app}: {said} failed: {error}") from error
     except http.client.HTTPException as error:
         # Its text may be the answer's, and that may hold what was sent.
         kind = type(error).__name__
-        raise ProbeFailed(f"{origin.app}: {method} {target} was not answered in HTTP ({kind})") from None
+        raise ProbeFailed(f"{origin.app}: {said} was not answered in HTTP ({kind})") from None
     finally:
         connection.close()
 

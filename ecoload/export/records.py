@@ -17,6 +17,9 @@ from typing import Any
 
 import orjson
 
+from ecoload.export.artifact import Artifact, Source
+from ecoload.spec.feeders import FILE
+
 FEE_PERCENT = Decimal(3)
 AI_MARKUP = Decimal(4)
 REFERENCE_CONTRACT = (100_000, 1_000)
@@ -24,6 +27,8 @@ REFERENCE_CONTRACT = (100_000, 1_000)
 
 SYNTHETIC_STUDENTS = 200
 """How many people A1 knows from its start: student-0001 and on."""
+SEED = 1
+"""Where an export starts; `ecoload data --seed` may choose another."""
 HISTORY_DAYS = 30
 """A8's history: January 2026, from the 1st on."""
 
@@ -44,6 +49,16 @@ def data_file(seed: int) -> bytes:
         chance = random.Random(f"{seed}/{feeder}")
         lines += [orjson.dumps({"feeder": feeder} | record) for record in make(chance)]
     return b"\n".join(lines) + b"\n"
+
+
+def artifacts(source: Source) -> Iterator[Artifact]:
+    """The workspace's own records where it has some, else the synthetic ones."""
+    yield artifact(source.records)
+
+
+def artifact(own: bytes | None = None) -> Artifact:
+    """The file of the records, as an export writes it."""
+    return Artifact(FILE, data_file(SEED) if own is None else own, keep=True)
 
 
 def _events(chance: random.Random) -> Iterator[dict[str, Any]]:

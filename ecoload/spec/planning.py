@@ -33,6 +33,7 @@ from ecoload.plan import (
     Metrics,
     Origin,
     Persistence,
+    PerVUIterations,
     Plan,
     Probe,
     Proof,
@@ -46,7 +47,7 @@ from ecoload.spec import template
 
 if TYPE_CHECKING:
     from ecoload.spec.profiles import LoadEntry
-    from ecoload.spec.targets import App
+    from ecoload.spec.targets import App, Targets
     from ecoload.spec.targets import Probe as ProbeShape
     from ecoload.spec.workspace import Workspace
 
@@ -109,10 +110,50 @@ def make_plan(
         transport="aiohttp" if proxy else transport,
         pacing_mode=pacing_mode,
         proxy=proxy,
-        http=HttpLimits(targets.http.connect_timeout, targets.http.max_header, targets.http.max_body),
+        http=_limits(targets),
         approval_over_vus=targets.guardrails.approval_over_vus,
         deny=tuple(targets.guardrails.deny),
         spec_hash=_spec_hash(workspace, app, profile, scenarios, feeders),
+    )
+
+
+def make_cleanup(workspace: Workspace, app: str, *, base_urls: Mapping[str, str] | None = None) -> Plan:
+    """What deletes the test data of `app`: the route that it declares for that (`cleanup:`), sent once.
+
+    Raises UsageError, also where the app declares none.
+    """
+    from ecoload.spec.cleaning import cleanup_step
+
+    targets = workspace.targets
+    for name in (app, *(base_urls or {})):
+        _known("app", name, targets.apps)
+    shape = targets.apps[app]
+    if shape.cleanup is None:
+        raise UsageError(f"{app} declares no cleanup: in targets.yaml")
+    origins = _origins(workspace, app, base_urls or {}, ())
+    names = [origin.app for origin in origins]
+    routes = _routes(workspace, names, app, None)
+    index = next(i for i, route in enumerate(routes) if (route.app, route.name) == (app, shape.cleanup))
+    namespace = targets.protocol.namespace
+    step = cleanup_step(routes[index], index, names.index(app), shape.headers, namespace)
+    scenarios = (Scenario("cleanup", steps=(step,)),)
+    return Plan(
+        tool_version=ecoload.__version__,
+        protocol=ProtocolHeader(**targets.protocol.model_dump()),
+        app=app,
+        profile="cleanup",
+        seed=1,
+        duration_scale=1.0,
+        origins=origins,
+        routes=routes,
+        scenarios=scenarios,
+        loads=(Load("cleanup", 0, "per-vu-iterations", PerVUIterations(1, 1)),),
+        env=_environment(workspace, app),
+        secrets=_secrets(shape, scenarios),
+        auth=_auth(shape, names),
+        http=_limits(targets),
+        approval_over_vus=targets.guardrails.approval_over_vus,
+        deny=tuple(targets.guardrails.deny),
     )
 
 
@@ -173,6 +214,10 @@ def _secret_names(tree: Any) -> Iterator[str]:
             yield from _secret_names(item)
 
 
+def _limits(targets: Targets) -> HttpLimits:
+    return HttpLimits(targets.http.connect_timeout, targets.http.max_header, targets.http.max_body)
+
+
 def _auth(shape: App, names: list[str]) -> ClientCredentials | None:
     if shape.auth is None:
         return None
@@ -192,7 +237,8 @@ def _routes(workspace: Workspace, names: list[str], planned: str, profile: Any) 
         slos = {route: shape.slo for route, shape in app.routes.items()}
         for route in declared_routes(name, app).values():
             level = targets.defaults.slo.over(ServiceLevel())
-            for slo in (slos[route.name], profile.slo if name == planned else None):
+            own = profile.slo if profile is not None and name == planned else None
+            for slo in (slos[route.name], own):
                 level = slo.over(level) if slo is not None else level
             bearer = route.bearer and name == planned
             routes.append(dataclasses.replace(route, slo=level, bearer=bearer))

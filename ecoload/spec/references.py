@@ -80,6 +80,7 @@ def _check_app(name: str, app: App, targets: Targets, reading: Reading, environ:
     for header, raw in app.headers.items():
         _check_text(raw, scope, (*where, "headers", header), reading)
     _check_probes(app, scope, where, reading)
+    _check_cleanup(app, where, reading)
     _check_auth(app, where, targets, reading)
     known = {*app.routes, *broken_names(reading, (*where, "routes"))}
     _check_conditions(app.abort_when, known, (*where, "abort_when"), reading)
@@ -106,6 +107,21 @@ def _check_probes(app: App, scope: Scope, where: Where, reading: Reading) -> Non
         reading.problem(place, f"unknown route {name!r}{nearest(name, app.routes)}")
     elif route is not None and route.effect != "write":
         reading.problem(place, f"route {name!r} does not write; expected one with effect: write")
+
+
+def _check_cleanup(app: App, where: Where, reading: Reading) -> None:
+    """A route that writes, and that nothing but the namespace has to be filled into."""
+    name, place = app.cleanup, (*where, "cleanup")
+    if name is None or name in broken_names(reading, (*where, "routes")):
+        return
+    route = app.routes.get(name)
+    if route is None:
+        reading.problem(place, f"unknown route {name!r}{nearest(name, app.routes)}")
+    elif route.effect != "write" or route.namespace is None:
+        reading.problem(place, f"route {name!r} does not write; expected one with effect: write")
+    else:
+        for other in route.open_placeholders:
+            reading.problem(place, f"{route.path} needs a value for {other}, and a cleanup has none")
 
 
 def _check_auth(app: App, where: Where, targets: Targets, reading: Reading) -> None:

@@ -232,6 +232,12 @@ class Route(Model):
     def path(self) -> str:
         return str(getattr(self, self.method.lower()))
 
+    @property
+    def open_placeholders(self) -> list[str]:
+        """What a step has to fill in, the namespace not counted."""
+        at = self.namespace.at if self.namespace and self.namespace.in_ == "path" else None
+        return [name for name in placeholders(self.path) if name != at]
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         given = [m for m in METHODS if getattr(self, m) is not None]
@@ -370,6 +376,8 @@ class App(Model):
     """Keys that replace those of a profile, for this app."""
     abort_when: Conditions
     persistence: PersistenceShape | None = None
+    cleanup: Name | None = None
+    """The route that deletes the test data in the app's namespace; `ecoload cleanup` sends it."""
     request_count: Probe | None = None
     proofs: Annotated[dict[Name, ProofShape], EachEntry, Field(default_factory=dict)]
     """Questions asked after the load, by name."""

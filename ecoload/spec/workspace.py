@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 from ecoload.errors import Problem, SpecError
 from ecoload.plan import Scenario
 from ecoload.spec import feeders, yaml12
-from ecoload.spec.planning import make_plan
+from ecoload.spec.planning import make_cleanup, make_plan
 
 if TYPE_CHECKING:
     from ecoload.spec.scenarios import ScenarioShape
     from ecoload.spec.shape import Reading
     from ecoload.spec.targets import Targets
 
-__all__ = ["ScenarioSource", "Workspace", "json_schema", "load_workspace", "make_plan"]
+__all__ = ["ScenarioSource", "Workspace", "json_schema", "load_workspace", "make_cleanup", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ecoload.measure.outcome import Outcome
 
 NAMES = ["VU", "__version__"]
 
-COMMANDS = {"approve", "data", "plan", "report", "run", "sandbox", "validate"}
+COMMANDS = {"approve", "cleanup", "data", "export", "plan", "report", "run", "sandbox", "validate"}
 
 COMMON_OPTIONS = {
     "--targets",
