@@ -110,8 +110,8 @@ def suite(
     import orjson
 
     from ecoload.protocol.session import carry_out_suite, newest_folder
+    from ecoload.report.suite_folder import write_suite_reports
     from ecoload.report.suite_live import suite_view
-    from ecoload.report.suite_reports import write_suite_reports
     from ecoload.report.suite_terminal import print_suite
 
     if retest and resume is None:
@@ -141,15 +141,9 @@ def readiness(bundle: Path, as_json: bool) -> int:
     """Work the score of a BUNDLE out again, from the bundle alone."""
     import orjson
 
-    from ecoload.protocol.session import judged_from
-    from ecoload.protocol.suite_folder import SUITE
-    from ecoload.report.bundle import read_bundle
     from ecoload.report.suite_terminal import print_readiness
 
-    members = read_bundle(bundle).members
-    tree = judged_from(members).to_json()
-    if tree != orjson.loads(members[SUITE]):
-        raise UsageError(f"{bundle}: its {SUITE} does not follow from its runs: it is not what was measured")
+    tree = _judged_again(bundle)
     if as_json:
         click.echo(orjson.dumps(tree["readiness"], option=orjson.OPT_INDENT_2))
     else:
@@ -341,9 +335,23 @@ def _refuse_options(context: click.Context) -> None:
         raise UsageError(f"{names} cannot go with a resume: the suite goes on as it was begun")
 
 
-def _score(bundle: Path) -> tuple[float, str]:
-    """The score of an earlier bundle, worked out again, and where it is from."""
-    from ecoload.protocol.session import judged_from
-    from ecoload.report.bundle import read_bundle
+def _judged_again(path: Path) -> dict[str, Any]:
+    """The result of a bundle, formed again from its runs. Raises UsageError where it is not what it says."""
+    import orjson
 
-    return judged_from(read_bundle(bundle).members).readiness.after, bundle.name
+    from ecoload.protocol.session import judged_from
+    from ecoload.protocol.suite_folder import SUITE
+    from ecoload.report.bundle import IN_SUITE, read_bundle
+
+    bundle = read_bundle(path)
+    names = [name for name in bundle.sums if name.startswith(IN_SUITE) and name.endswith((".json", ".csv"))]
+    members = {name.removeprefix(IN_SUITE): bundle.read(name) for name in names}
+    tree = judged_from(members).to_json()
+    if tree != orjson.loads(members[SUITE]):
+        raise UsageError(f"{path}: its {SUITE} does not follow from its runs: it is not what was measured")
+    return tree
+
+
+def _score(path: Path) -> tuple[float, str]:
+    """The score of an earlier bundle, worked out again, and where it is from."""
+    return float(_judged_again(path)["readiness"]["after"]), path.name

@@ -33,10 +33,12 @@ from ecoload.report.suite_rows import is_name, is_run_folder
 from ecoload.spec.feeders import FILE as DATA
 
 MANIFEST = "MANIFEST.sha256"
+IN_SUITE = "suite/"
+"""Before the names of what comes from the suite's folder."""
 SUITE_FILES = ("suite.json", "protocol.json", "availability.csv", "approval.json", "approval_request.json")
 RUN_FILES = (
-    *("run.json", "plan.json", "latency.hlog", "series.csv", "summary.md", "diagnostics.md"),
-    *("metrics_before.txt", "metrics_after.txt"),
+    *("run.json", "error.json", "plan.json", "latency.hlog", "series.csv", "memory.csv", "summary.md"),
+    *("diagnostics.md", "metrics_before.txt", "metrics_after.txt", "approval.json"),
 )
 WORKSPACE_FILES = ("targets.yaml", "data.jsonl", DATA)
 REPORT_FILES = ("ecosystem_perf_summary.md", "ecosystem_perf_summary.html", "ecosystem_slo_matrix.md")
@@ -121,7 +123,7 @@ def _members(suite: Path, reports: Path) -> Iterator[tuple[str, Path]]:
     result = _result(suite / "suite.json")
     yield from _files(suite, SUITE_FILES, "suite")
     for folder in _run_folders(result):
-        if not (suite / folder / "run.json").is_file():
+        if not any((suite / folder / name).is_file() for name in ("run.json", "error.json")):
             raise UsageError(f"{suite / folder / 'run.json'} is missing, and suite.json rests on it")
         yield from _files(suite, (f"{folder}/{name}" for name in RUN_FILES), "suite")
     yield from _files(suite, (f"workspace/{name}" for name in WORKSPACE_FILES), "suite")

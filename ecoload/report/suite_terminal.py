@@ -24,7 +24,7 @@ from ecoload.report.suite_plan_view import print_suite_plan, suite_plan_tree
 from ecoload.report.suite_rows import Tree
 from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
 
-__all__ = ["SUMMARY", "print_suite", "print_suite_plan", "suite_plan_tree"]
+__all__ = ["SUMMARY", "print_readiness", "print_suite", "print_suite_plan", "suite_plan_tree"]
 
 SUMMARY = "ecosystem_perf_summary.md"
 MOST_FAILURES = 10
@@ -66,6 +66,28 @@ def print_suite(result: Tree, folder: Path, reports: Path, console: Console | No
             console.print(Padding(part, (0, 0, 1, 1), expand=False), width=width)
     for label, text in _last_lines(result, folder, summary):
         console.print(Text.assemble(" ", (f"{label:<10}", "dim"), clean(text)), soft_wrap=True)
+
+
+def print_readiness(result: Tree, console: Console | None = None) -> None:
+    """The score of a suite by its parts, as docs/readiness.md works it out."""
+    console = console or stdout()
+    table = plain_table()
+    table.add_column("Part", overflow="fold")
+    for name in ("First", "Last"):
+        table.add_column(name, justify="right")
+    for phase in rows.phases(result):
+        scores = (phase.get("score_first"), phase.get("score_last"))
+        table.add_row(Text(clean(phase.get("name"))), *(_thousandths(score) for score in scores))
+    uptime = [one.get("verdict") == "PASS" for one in result.get("availability") or ()]
+    if uptime:
+        share = _thousandths(sum(uptime) / len(uptime))
+        table.add_row("availability", share, share)
+    console.print(Padding(table, (1, 0, 1, 1), expand=False))
+    console.print(Text(f" score {clean(rows.score(result))}   status {clean(result.get('status'))}", "bold"))
+
+
+def _thousandths(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float | int) else NOTHING
 
 
 def _banner(result: Tree) -> Table:
