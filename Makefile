@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEMO_SCALE := 0.0053
+DEMO_SCALE := 0.005
 SCRIPTS := .ci/run tools/install-tools.sh
 
 .DEFAULT_GOAL := help

@@ -92,11 +92,16 @@ class Grant:
     @property
     def note(self) -> str:
         """For whoever reads the run's result."""
+        return f"approved by {self.given_by}"
+
+    @property
+    def given_by(self) -> str:
+        """Who approved it, and under which approval."""
         approval = self.signed.approval
         if not self.signed.signature:
-            return f"approved, unsigned, by {approval.by} for the embedded sandbox"
+            return f"{approval.by} (unsigned, for the embedded sandbox)"
         doubt = "" if self.author_known else "; the author of the change is not known"
-        return f"approved by {approval.by}: {approval.reason} (approval {approval.id}{doubt})"
+        return f"{approval.by}: {approval.reason} (approval {approval.id}{doubt})"
 
 
 @dataclass(frozen=True, slots=True)

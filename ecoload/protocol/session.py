@@ -160,7 +160,7 @@ def _close(session: Session, *, interrupted: bool) -> SuiteResult:
         interrupted=interrupted,
         gated=session.gated,
         awaiting=session.awaiting,
-        approved_by=session.grant.note if session.grant is not None else "",
+        approved_by=session.grant.given_by if session.grant is not None else "",
         uptime=_uptime(folder),
         previous=session.previous,
     )

@@ -142,7 +142,7 @@ class _Conductor:
     def _phase(self, phase: Phase) -> None:
         for batch in phase.batches:
             cells = self._cells(phase)
-            todo = [run for run in batch if self._is_due(phase, run, cells[run.app])]
+            todo = [run for run in batch if self._is_due(run, cells[run.app])]
             if todo:
                 self._carry_out(phase, todo)
             for run in batch:
@@ -152,11 +152,10 @@ class _Conductor:
 
     # --- what is to be done -----------------------------------------------------------------------
 
-    def _is_due(self, phase: Phase, run: AppRun, cell: CellResult) -> bool:
+    def _is_due(self, run: AppRun, cell: CellResult) -> bool:
         if not cell.runs:
             return True
-        failed = cell.verdict in (Cell.FAIL, Cell.INCONCLUSIVE)
-        return run.app == self._how.retest and failed and phase.gate is not Gate.NONE
+        return run.app == self._how.retest and cell.verdict in (Cell.FAIL, Cell.INCONCLUSIVE)
 
     def _remedy(self, phase: Phase, run: AppRun) -> None:
         """Makes a run again under the remedy, where a known issue is among what failed and the remedy

@@ -181,10 +181,13 @@ def _facts(result: Tree) -> Table:
     fine = [row for row in uptimes if row[4] == "PASS"]
     if fine:
         lines.append(("Uptime", f"PASS for {plural(len(fine), 'app', 'apps')}", ""))
+    others: dict[tuple[str, str, str], list[str]] = {}
     for app, uptime, _, _, verdict, reason in uptimes:
         if verdict != "PASS":
-            told = f"{app} {uptime}: {rows.judged_as(verdict)}" + (f", {reason}" if reason else "")
-            lines.append(("Uptime", told, "red" if verdict == "FAIL" else "yellow"))
+            others.setdefault((uptime, verdict, reason), []).append(app)
+    for (uptime, verdict, reason), apps in others.items():
+        told = f"{' '.join(apps)} {uptime}: {rows.judged_as(verdict)}" + (f", {reason}" if reason else "")
+        lines.append(("Uptime", told, "red" if verdict == "FAIL" else "yellow"))
     for phase, state, _ in rows.approvals(result):
         if state != "waits":
             lines.append(("Approval", f"{phase}: {state}", ""))

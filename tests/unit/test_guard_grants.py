@@ -362,4 +362,4 @@ def test_a_note_says_who_and_what_is_not_known() -> None:
     assert "approved by bob: because" in grant().note
     assert "not known" not in grant().note
     assert "the author of the change is not known" in dataclasses.replace(grant(), author_known=False).note
-    assert unsigned(HASH, "Robin", "r1", NOW).note == "approved, unsigned, by Robin for the embedded sandbox"
+    assert unsigned(HASH, "Robin", "r1", NOW).note == "approved by Robin (unsigned, for the embedded sandbox)"
