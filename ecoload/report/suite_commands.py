@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from ecoload.report.forms import clean
 from ecoload.report.suite_rows import Tree, apps
@@ -19,7 +20,8 @@ def to_approve(result: Tree, run: str) -> list[str]:
     if not (result.get("approvals") or {}).get("awaiting"):
         return []
     signed = shlex.quote(clean(result.get("execution_hash")))
-    return [f"ecoload approve {signed} --by NAME --reason REASON", resumed(run)]
+    out = shlex.quote(clean(Path(run).parent))
+    return [f"ecoload approve {signed} --by NAME --reason TEXT --out {out}", resumed(run)]
 
 
 def to_retest(result: Tree, run: str) -> list[str]:

@@ -167,7 +167,7 @@ def test_what_waits_names_the_commands_that_let_it_go_on() -> None:
     result = tree(samples.awaiting())
     assert rows.approvals(result)[0][:2] == ("spike", "waits")
     assert to_approve(result, "runs/s") == [
-        f"ecoload approve {'c0' * 32} --by NAME --reason REASON",
+        f"ecoload approve {'c0' * 32} --by NAME --reason TEXT --out runs",
         "ecoload suite --resume runs/s",
     ]
     assert to_approve(tree(samples.healthy()), "runs/s") == []
