@@ -29,7 +29,7 @@ from typing import Any
 import orjson
 
 from ecoload.errors import OutputFailed, UsageError
-from ecoload.report.suite_rows import is_name, is_run_folder
+from ecoload.report.suite_names import is_name, is_run_folder
 from ecoload.spec.feeders import FILE as DATA
 
 MANIFEST = "MANIFEST.sha256"

@@ -24,6 +24,7 @@ from ecoload.report.folder import replace
 from ecoload.report.latency_csv import MeasuredRun, latency_csv
 from ecoload.report.suite_html import suite_html
 from ecoload.report.suite_markdown import slo_matrix, slo_verdict, suite_summary
+from ecoload.report.suite_names import is_name, is_run_folder
 from ecoload.report.suite_rows import Tree
 
 BUNDLE = "ecosystem_perf_artifacts.zip"
@@ -57,7 +58,7 @@ def _texts(result: Tree, suite: Path, reports: Path) -> dict[Path, str]:
         reports / "ecosystem_slo_matrix.md": slo_matrix(result),
     }
     for app in rows.apps(result):
-        if not rows.is_name(app):
+        if not is_name(app):
             raise UsageError(f"suite.json: {app!r} is no app's name")
         texts[reports / app / "slo_verdict.md"] = slo_verdict(result, app, run)
         for profile, runs in _by_profile(result, app, suite).items():
@@ -70,7 +71,7 @@ def _by_profile(result: Tree, app: str, suite: Path) -> dict[str, list[MeasuredR
     found: dict[str, list[MeasuredRun]] = {}
     for phase in rows.phases(result):
         profile = str(phase.get("profile") or phase.get("name"))
-        if not rows.is_name(profile):
+        if not is_name(profile):
             raise UsageError(f"suite.json: {profile!r} is no profile's name")
         runs = [*_runs(phase, app, suite)]
         if runs:
@@ -82,7 +83,7 @@ def _runs(phase: Tree, app: str, suite: Path) -> Iterator[MeasuredRun]:
     runs: list[Tree] = list((rows.cell_of(phase, app) or {}).get("runs") or ())
     for run in runs:
         folder = str(run.get("folder"))
-        result = _run_result(suite / folder / "run.json") if rows.is_run_folder(folder) else None
+        result = _run_result(suite / folder / "run.json") if is_run_folder(folder) else None
         if result is not None:
             yield MeasuredRun(str(phase.get("name")), str(run.get("kind")), run is runs[-1], result)
 

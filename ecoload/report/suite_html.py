@@ -14,6 +14,7 @@ from urllib.parse import quote
 from ecoload.report import suite_rows as rows
 from ecoload.report.forms import NOTHING, clean
 from ecoload.report.markup import asset, page, section, table, terms, text, tone
+from ecoload.report.suite_commands import to_approve, to_retest
 from ecoload.report.suite_rows import Spot, Tree
 
 
@@ -100,7 +101,7 @@ def _failures(result: Tree, run: str) -> str:
     ]
     head = ("Where", "Of", "Must be", "Was", "Reason", "What to do")
     shown = table(head, body, numbers=(), label="Failures")
-    again = '<p class="quiet">Once it is mended:</p>' + _commands(rows.to_retest(result, run))
+    again = '<p class="quiet">Once it is mended:</p>' + _commands(to_retest(result, run))
     return section("What failed", shown + again)
 
 
@@ -130,7 +131,7 @@ def _approvals(result: Tree, run: str) -> str:
         return ""
     body = [[text(phase), text(state), text(why)] for phase, state, why in found]
     shown = table(("Phase", "State", "Needed because"), body, numbers=(), label="Approvals")
-    commands = rows.to_approve(result, run)
+    commands = to_approve(result, run)
     goes_on = '<p class="quiet">What waits goes on with:</p>' + _commands(commands) if commands else ""
     return section("Approvals", shown + goes_on)
 

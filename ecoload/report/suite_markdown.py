@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from ecoload.report import suite_rows as rows
 from ecoload.report.forms import NOTHING, clean, span
 from ecoload.report.markdown import escaped, table
+from ecoload.report.suite_commands import to_approve, to_retest
+from ecoload.report.suite_names import is_name
 from ecoload.report.suite_rows import Tree
 
 _STATUS = re.compile("[A-Z]+(_[A-Z]+)*")
@@ -105,7 +107,7 @@ def _failures(result: Tree, run: str, app: str = "") -> Iterator[str]:
     head = ("Phase", "App", "Of", "Must be", "Was", "Reason", "What to do", "Diagnostics")
     yield from table(head, body)
     yield from ("", "Once it is mended:", "")
-    yield from fenced(rows.to_retest({**result, "failures": found}, run))
+    yield from fenced(to_retest({**result, "failures": found}, run))
 
 
 def _issues(result: Tree, app: str = "") -> Iterator[str]:
@@ -141,7 +143,7 @@ def _approvals(result: Tree, run: str) -> Iterator[str]:
     yield from ("## Approvals", "")
     yield from table(("Phase", "State", "Needed because"), found)
     yield ""
-    commands = rows.to_approve(result, run)
+    commands = to_approve(result, run)
     if commands:
         yield from ("What waits goes on with:", "")
         yield from fenced(commands)
@@ -274,7 +276,7 @@ def _runs_of(result: Tree, app: str) -> Iterator[str]:
 def _more(result: Tree) -> Iterator[str]:
     yield from ("## More", "")
     yield "- [everything that was judged, by phase](ecosystem_slo_matrix.md)"
-    known = [app for app in rows.apps(result) if rows.is_name(app)]
+    known = [app for app in rows.apps(result) if is_name(app)]
     if known:
         yield "- by app: " + ", ".join(f"[{escaped(app)}]({app}/slo_verdict.md)" for app in known)
     yield ""

@@ -10,22 +10,19 @@ Rules
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecoload.report.forms import NOTHING, clean, moment, ms, number, plural, share, span, whole
+from ecoload.report.forms import NOTHING, moment, ms, number, plural, share, span, whole
+from ecoload.report.suite_names import is_run_folder
 
 Tree = Mapping[str, Any]
 
 FIRST = "first measurement"
 _WORST_FIRST = ("FAIL", "INCONCLUSIVE", "AWAITING_APPROVAL", "NOT_RUN", "WAIVED", "MITIGATED", "PASS")
 _Name = tuple[str, str, str, str]
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,27 +248,6 @@ def approvals(result: Tree) -> list[tuple[str, str, str]]:
     return [*rows, *((phase, "waits", "") for phase in sorted(waiting - known))]
 
 
-def to_approve(result: Tree, run: str) -> list[str]:
-    """The commands that let what waits for an approval go on; `run` is the suite's folder."""
-    if not (result.get("approvals") or {}).get("awaiting"):
-        return []
-    signed = shlex.quote(clean(result.get("execution_hash")))
-    return [f"ecoload approve {signed} --by NAME --reason REASON", resumed(run)]
-
-
-def to_retest(result: Tree, run: str) -> list[str]:
-    """The commands that measure again what failed, once it is mended."""
-    known = set(apps(result))
-    failed = dict.fromkeys(str(one.get("app")) for one in result.get("failures") or ())
-    return [resumed(run, app if app in known else "") for app in failed]
-
-
-def resumed(run: str, retest: str = "") -> str:
-    """The command that goes on with a suite."""
-    command = f"ecoload suite --resume {shlex.quote(clean(run))}"
-    return f"{command} --retest {shlex.quote(clean(retest))}" if retest else command
-
-
 def measured(result: Tree) -> list[tuple[str, str]]:
     """What it was that was carried out, for whoever wants to do it again."""
     return _present(
@@ -282,16 +258,6 @@ def measured(result: Tree) -> list[tuple[str, str]]:
             ("Exit code", result.get("exit_code")),
         ]
     )
-
-
-def is_run_folder(text: str) -> bool:
-    """Whether `text` is a run's folder below its suite's, `baseline/a8.warmed`: nothing that leads out."""
-    return _FOLDER.fullmatch(text) is not None and ".." not in text
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` is an app's or a profile's name as `targets.yaml` admits them: safe in a file's name."""
-    return _NAME.fullmatch(text) is not None
 
 
 def _name(item: Tree) -> _Name:

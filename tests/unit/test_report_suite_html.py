@@ -105,7 +105,7 @@ def test_known_issues_failures_waivers_and_uptime_are_there() -> None:
     assert "Recommended: a caching layer for aggregated dashboard data" in text
     assert "by Grace Hopper until 2026-12-31 (valid): the cache is ordered" in text
     assert f"ecoload suite --resume {RUN} --retest a8" in text
-    assert f"ecoload approve {'c0' * 32} --by NAME --reason REASON" in text
+    assert f"ecoload approve {'c0' * 32} --by NAME --reason TEXT --out runs" in text
 
 
 def test_a_text_that_tries_to_break_out_adds_no_element() -> None:

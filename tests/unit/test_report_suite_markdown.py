@@ -95,10 +95,8 @@ def test_a_known_issue_shows_cold_and_warm_its_state_and_the_recommendation() ->
 
 def test_what_waits_for_an_approval_stands_with_the_exact_command() -> None:
     page = suite_summary(tree(samples.awaiting()), RUN)
-    assert (
-        f"```sh\necoload approve {'c0' * 32} --by NAME --reason REASON\necoload suite --resume {RUN}\n```"
-        in page
-    )
+    approve = f"ecoload approve {'c0' * 32} --by NAME --reason TEXT --out runs"
+    assert f"```sh\n{approve}\necoload suite --resume {RUN}\n```" in page
     assert "ecoload approve" not in suite_summary(tree(samples.healthy()), RUN)
     assert "Ada Lovelace" in suite_summary(tree(samples.healthy()), RUN)
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from ecoload.report import suite_rows as rows
+from ecoload.report.suite_commands import to_approve, to_retest
+from ecoload.report.suite_names import is_run_folder
 from tests.unit import suite_samples as samples
 
 
@@ -164,25 +166,25 @@ def test_an_uptime_is_never_rounded_up_to_its_limit(share: float | None, told: s
 def test_what_waits_names_the_commands_that_let_it_go_on() -> None:
     result = tree(samples.awaiting())
     assert rows.approvals(result)[0][:2] == ("spike", "waits")
-    assert rows.to_approve(result, "runs/s") == [
-        f"ecoload approve {'c0' * 32} --by NAME --reason REASON",
+    assert to_approve(result, "runs/s") == [
+        f"ecoload approve {'c0' * 32} --by NAME --reason TEXT --out runs",
         "ecoload suite --resume runs/s",
     ]
-    assert rows.to_approve(tree(samples.healthy()), "runs/s") == []
+    assert to_approve(tree(samples.healthy()), "runs/s") == []
     assert rows.approvals(tree(samples.healthy()))[0][1] == "approved by Ada Lovelace, 2026-11-25"
 
 
 def test_each_app_that_failed_is_retested_once_and_a_folder_is_quoted() -> None:
     result = tree(samples.not_ready(5))
-    assert rows.to_retest(result, "my runs/s") == [
+    assert to_retest(result, "my runs/s") == [
         f"ecoload suite --resume 'my runs/s' --retest {app}" for app in ("a8", "a2", "a7")
     ]
-    assert rows.to_retest(tree(samples.halted()), "s") == ["ecoload suite --resume s"]
+    assert to_retest(tree(samples.halted()), "s") == ["ecoload suite --resume s"]
 
 
 def test_a_command_cannot_be_made_to_do_something_else() -> None:
     result = samples.hostile()
-    (command,) = rows.to_retest(result, "$(reboot)\nreboot")
+    (command,) = to_retest(result, "$(reboot)\nreboot")
     assert "\n" not in command
     assert "--resume '$(reboot) reboot'" in command
 
@@ -205,7 +207,7 @@ def test_a_command_cannot_be_made_to_do_something_else() -> None:
     ],
 )
 def test_only_a_folder_below_the_suites_own_is_a_runs(folder: str, ours: bool) -> None:
-    assert rows.is_run_folder(folder) is ours
+    assert is_run_folder(folder) is ours
 
 
 def test_an_empty_result_can_be_shown() -> None:

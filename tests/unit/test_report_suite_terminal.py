@@ -102,7 +102,7 @@ def test_at_most_ten_failures_are_shown_and_the_rest_is_counted(failures: int, m
 def test_what_waits_stands_with_the_reason_and_the_exact_commands() -> None:
     text = shown(samples.awaiting())
     assert "WAITS  spike: it can reach 100 VUs, and more than 60 need an approval" in text
-    assert f"ecoload approve {'c0' * 32} --by NAME --reason REASON\n" in text
+    assert f"ecoload approve {'c0' * 32} --by NAME --reason TEXT --out runs\n" in text
     assert f"ecoload suite --resume {FOLDER}\n" in text
     assert "ecoload approve" not in shown(samples.healthy())
 
