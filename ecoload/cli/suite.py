@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "ecoload", "plan_suite"]
 
 REPORTS = Path("tests/perf/reports")
-_OWN = frozenset({"resume", "retest", "targets", "out", "approve_as", "as_json", "no_progress", "previous"})
+_OWN = frozenset("resume retest targets scenarios out approve_as as_json no_progress previous".split())
 """Options that go with a resume."""
 
 

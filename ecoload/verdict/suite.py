@@ -260,13 +260,13 @@ def _credited(cells: Sequence[CellResult], *, first: bool) -> Iterator[Cell]:
 
 
 def _issue(issue: KnownIssue, phases: Sequence[PhaseResult], today: date) -> IssueResult:
-    """By the first phase in which its level decides; a later phase in which it fails tells against it."""
+    """By the first phase that could tell; a later phase in which it fails tells against it."""
     found = [(cell, item) for phase in phases for cell in phase.cells for item in cell.items
              if item.issue == issue.id]  # fmt: skip
     cold = warm = limit = None
     state = IssueState.NOT_MEASURED
     if found:
-        cell, item = found[0]
+        cell, item = next((one for one in found if one[1].first.verdict != "INCONCLUSIVE"), found[0])
         retested = any(run.kind == "warmed" for run in cell.runs)
         fixed = item.verdict is Cell.PASS
         cold, limit = item.first.value, item.limit

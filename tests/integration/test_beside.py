@@ -75,7 +75,7 @@ def test_a_target_without_metrics_is_a_note(tmp_path: Path) -> None:
 def test_a_target_that_leaves_a_question_open_holds_up_nothing(tmp_path: Path) -> None:
     with Target(answers=False) as server:
         plan = plan_of(
-            server.url, gets(["/"]), ConstantVUs(2, 2 * SECOND), warm=Warm(0, "/warm", 200_000_000)
+            server.url, gets(["/"]), ConstantVUs(2, 2 * SECOND), warm=(Warm(0, "/warm", 200_000_000),)
         )
         finished = run(plan, tmp_path)
     assert finished.result.status is Status.FINISHED
@@ -86,7 +86,7 @@ def test_a_target_that_leaves_a_question_open_holds_up_nothing(tmp_path: Path) -
 def test_a_target_is_warmed_before_the_load_and_while_it_runs(tmp_path: Path) -> None:
     with Target() as server:
         plan = plan_of(
-            server.url, gets(["/"]), ConstantVUs(2, 2 * SECOND), warm=Warm(0, "/warm", SECOND // 2)
+            server.url, gets(["/"]), ConstantVUs(2, 2 * SECOND), warm=(Warm(0, "/warm", SECOND // 2),)
         )
         finished = run(plan, tmp_path)
     paths = server.paths()
@@ -94,7 +94,7 @@ def test_a_target_is_warmed_before_the_load_and_while_it_runs(tmp_path: Path) ->
     assert 3 <= paths.count("/warm") <= 5
     assert not [note for note in finished.result.notes if "warmed" in note]
     with Target() as server:
-        once = plan_of(server.url, gets(["/"]), ConstantVUs(1, SECOND), warm=Warm(0, "/warm"))
+        once = plan_of(server.url, gets(["/"]), ConstantVUs(1, SECOND), warm=(Warm(0, "/warm"),))
         run(once, tmp_path)
     assert server.paths().count("/warm") == 1
 
@@ -102,7 +102,7 @@ def test_a_target_is_warmed_before_the_load_and_while_it_runs(tmp_path: Path) ->
 def test_a_warming_that_fails_is_a_note(tmp_path: Path) -> None:
     with Target(status="503 Service Unavailable") as server:
         plan = plan_of(
-            server.url, gets(["/"]), ConstantVUs(1, 2 * SECOND), warm=Warm(0, "/warm", SECOND // 2)
+            server.url, gets(["/"]), ConstantVUs(1, 2 * SECOND), warm=(Warm(0, "/warm", SECOND // 2),)
         )
         finished = run(plan, tmp_path)
     notes = [note for note in finished.result.notes if "warmed" in note]

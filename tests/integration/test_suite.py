@@ -135,11 +135,11 @@ def _forge(source: Path, target: Path) -> None:
         for name, data in sorted(content.items())
         if name != "MANIFEST.sha256"
     ).encode()
-    with zipfile.ZipFile(target, "w") as new:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
         for name, data in content.items():
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system, info.external_attr = 3, (0o100644) << 16
-            new.writestr(info, data)
+            new.writestr(info, data, zipfile.ZIP_DEFLATED)
 
 
 def test_no_secret_stands_in_anything_that_is_written(healthy: tuple[Suites, int, dict[str, Any]]) -> None:

@@ -207,6 +207,16 @@ def test_a_later_phase_under_the_remedy_is_mitigated_too() -> None:
     assert (result.known_issues[0].state, result.exit_code) == (IssueState.STILL_FAILING, 99)
 
 
+def test_an_issue_is_told_by_the_first_phase_that_could_tell() -> None:
+    made = outline(phase("smoke", "a8"), BASELINE, apps=("a8",), rehearsal=("short",))
+    runs = {
+        ("smoke", "a8"): [one("first", overview("INCONCLUSIVE", 900.0), "smoke/a8")],
+        ("baseline", "a8"): [one("first", COLD), one("warmed", WARM)],
+    }
+    issue = judge_suite(made, facts(runs)).known_issues[0]
+    assert (issue.state, issue.cold, issue.warm) == (IssueState.MITIGATED, 1085.0, 31.0)
+
+
 def test_a_waiver_lets_the_protocol_go_on_and_shows() -> None:
     waived = replace(ISSUE, waiver=WAIVER)
     result = a8(one("first", COLD), one("warmed", overview("FAIL", 400.0)), known_issues=(waived,))
