@@ -357,6 +357,14 @@ def test_without_git_the_author_is_not_known_and_the_grant_says_so(place: Place)
     assert not consume(desk, HASH, "r1").author_known
 
 
+def test_the_repository_of_a_hook_that_calls_has_no_say(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, str(place.root))
+    assert authors_of(place.workspace, place.files, None).names == ("alice", "alice@example.com")
+
+
 def test_a_file_outside_of_the_work_tree_leaves_its_author_unknown(place: Place) -> None:
     (place.root / "data.jsonl").write_text("")
     assert not authors_of(place.workspace, [*place.files, place.root / "data.jsonl"], None).known
