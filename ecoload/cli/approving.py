@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,29 +106,37 @@ def permit_for(
         desk = open_desk(os.environ, workspace, files)
         if approve_as:
             _say("--approve-as is for the sandbox that this command starts, and other places are reached too")
-        ask = _asking(folder, workspace) if _on_terminal() else None
-        return permit(asked, run_id, folder, desk, again=again or _again(), ask=ask)
+        ask = asking(lambda: _show_plan(folder, asked.execution_hash), workspace)
+        return permit(asked, run_id, folder, desk, again=again or this_command(), ask=ask)
 
     return get
 
 
-def _asking(folder: Path, workspace: Path) -> Ask:
-    """Asks whoever sits at the terminal, and has them sign."""
+def asking(show: Callable[[], object], workspace: Path) -> Ask | None:
+    """Asks whoever sits at the terminal, and has them sign; `show` shows what it is about. None: nobody
+    sits there."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
 
     def ask(asked: Asked, refused: tuple[str, ...]) -> Signed | None:
-        _show_plan(folder, asked.execution_hash)
+        show()
         for line in refused:
-            _say(f"an approval that is there does not serve: {line}")
-        by = _answer("Who approves this? (nothing: nobody)")
+            _say(f"does not serve: {line}")
+        by = _answer("Who approves it (nothing: nobody)")
         if not by:
             return None
-        reason = "at the terminal" if asked.embedded else _answer("Why?")
+        reason = "at the terminal" if asked.embedded else _answer("Why")
         approval = new_approval(asked.execution_hash, by, reason, datetime.now(UTC), DEFAULT_EXPIRY)
         if asked.embedded:
             return Signed(approval)
         return Signed(approval, sign(approval.message, signing_key(None, os.environ, workspace)))
 
     return ask
+
+
+def this_command() -> str:
+    """The command that this process was started with."""
+    return shlex.join(["ecoload", *sys.argv[1:]])
 
 
 def _show_request(execution_hash: str, out: Path) -> Authors:
@@ -169,14 +177,6 @@ def _show_plan(folder: Path, execution_hash: str) -> bool:
 def _answer(question: str) -> str:
     answer: str = click.prompt(question, default="", show_default=False, err=True)
     return answer.strip()
-
-
-def _on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _again() -> str:
-    return shlex.join(["ecoload", *sys.argv[1:]])
 
 
 def _span(option: str, text: str) -> timedelta:

@@ -28,7 +28,7 @@ from ecoload.guard.grants import Grant, Signed, approvals_of, read_grant, standi
 from ecoload.guard.ledger import Entry, Ledger, open_ledger
 from ecoload.guard.peaks import peak_vus
 from ecoload.guard.reach import used_origins
-from ecoload.guard.signing import Signers, read_signers
+from ecoload.guard.signing import NO_SIGNERS, Signers, read_signers
 from ecoload.plan import Plan
 from ecoload.plan.suite import SuitePlan
 
@@ -138,6 +138,8 @@ def permit(
         return consume(desk, asked.execution_hash, run_id)
     except ApprovalNeeded as error:
         refused = error.refused
+    if not (desk.signers.source or asked.embedded):
+        refused, ask = (NO_SIGNERS,), None
     signed = ask(asked, refused) if ask is not None else None
     if signed is not None:
         if asked.embedded and not signed.signature:
@@ -211,8 +213,7 @@ def approve_command(execution_hash: str, folder: Path) -> str:
 def _serving(desk: Desk, entries: tuple[Entry, ...], execution_hash: str) -> tuple[Signed, bool]:
     """The approval among the entries that serves now, and whether the authors are known."""
     if not approvals_of(entries, execution_hash):
-        refused = [desk.signers.refusal("nobody", b"", "")] if not desk.signers.source else []
-        raise ApprovalNeeded(f"there is no approval of {execution_hash} in {desk.ledger.name}", (), refused)
+        raise ApprovalNeeded(f"there is no approval of {execution_hash} in {desk.ledger.name}")
     authors = desk.authors()
     found = standing(entries, execution_hash, desk.now(), desk.signers, authors)
     if found.signed is None:

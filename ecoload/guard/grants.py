@@ -269,7 +269,10 @@ def _who_problems(signed: Signed, signers: Checker, authors: Authors) -> list[st
     for author in authors.names:
         if author.casefold() == approval.by.casefold():
             return [f"{approval.by} is an author of the change; somebody else must approve it"]
-        if not signers.refusal(author, approval.message, signed.signature):
+        # Principals tell upper from lower case, people do not.
+        if not all(
+            signers.refusal(name, approval.message, signed.signature) for name in (author, author.lower())
+        ):
             return [f"its key may sign as {author}, an author of the change; somebody else must approve it"]
     return []
 

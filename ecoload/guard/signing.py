@@ -24,6 +24,7 @@ from ecoload.guard import git
 NAMESPACE = "ecoload-approval"
 SIGNERS_VARIABLE = "ECOLOAD_ALLOWED_SIGNERS"
 KEY_VARIABLE = "ECOLOAD_APPROVER_KEY"
+NO_SIGNERS = f"no signers are named, so no signature can be checked: set {SIGNERS_VARIABLE}"
 _REFS = ("refs/heads/", "refs/tags/", "refs/remotes/")
 _LITERAL_KEYS = ("key::", "ssh-", "ecdsa-", "sk-")
 
@@ -40,7 +41,7 @@ class Signers:
     def refusal(self, name: str, message: bytes, signature: str) -> str:
         """Why a signature is not `name`'s of this message; empty: it is. Raises ToolMissing."""
         if not self.source:
-            return f"no signers are named, so no signature can be checked: set {SIGNERS_VARIABLE}"
+            return NO_SIGNERS
         if not _is_identity(name):
             return "no signer can have that name"
         with tempfile.TemporaryDirectory(prefix="ecoload-") as folder:

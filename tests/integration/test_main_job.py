@@ -136,7 +136,12 @@ def test_a_plan_above_60_vus_needs_an_approval_and_sends_nothing(tmp_path: Path)
     done = command(tmp_path, "run", "a2", "--profile", "spike", "--sandbox", "--out", str(tmp_path))
     assert done.returncode == 3
     assert "100 VUs" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert "--approve-as NAME is enough" in done.stderr
+    (folder,) = tmp_path.iterdir()
+    assert {path.name for path in folder.iterdir()} == {"plan.json", "approval_request.json"}
+    shown = command(tmp_path, "plan", "a2", "--profile", "spike", "--sandbox", "--json")
+    request = json.loads((folder / "approval_request.json").read_bytes())
+    assert request["execution_hash"] == json.loads(shown.stdout)["execution_hash"]
 
 
 def test_an_unsigned_approval_is_enough_for_the_sandbox_and_stands_in_the_result(tmp_path: Path) -> None:
@@ -146,6 +151,8 @@ def test_an_unsigned_approval_is_enough_for_the_sandbox_and_stands_in_the_result
     assert done.returncode in (0, 5, 99), done.stderr
     assert result["vus_max"] == 100
     assert any("Robin" in note for note in result["notes"])
+    kept = json.loads((Path(result["folder"]) / "approval.json").read_bytes())
+    assert (kept["approval"]["by"], kept["signature"]) == ("Robin", "")
 
 
 def test_a_wrong_word_names_the_nearest_right_one(tmp_path: Path) -> None:

@@ -206,9 +206,15 @@ def test_without_signers_the_request_says_what_to_set(tmp_path: Path) -> None:
     from ecoload.guard.signing import Signers
 
     at = dataclasses.replace(desk(), signers=Signers("", b""))
+
+    def never(*_: Any) -> Signed:
+        raise AssertionError("nobody could check the answer")
+
     with pytest.raises(ApprovalNeeded, match="set ECOLOAD_ALLOWED_SIGNERS"):
-        permit(ASKED, "r1", tmp_path, at, again="again")
+        permit(ASKED, "r1", tmp_path, at, again="again", ask=never)
     assert "no signers are named" in request_in(tmp_path)["refused"][0]
+    own, word = dataclasses.replace(ASKED, embedded=True), Signed(given_by(by="Robin").approval)
+    assert permit(own, "r1", tmp_path, at, again="again", ask=lambda *_: word)
 
 
 def test_many_old_approvals_are_told_in_short(tmp_path: Path) -> None:

@@ -253,8 +253,9 @@ def test_an_author_does_not_approve_by_another_name_that_the_key_has() -> None:
     entries = ledger(signed(approval()))
     signers = Signing(bobs={"bob", "bob@example.com"})
     assert refusals(entries, signers=signers, authors=Authors(True, ("alice@example.com",))) == ()
-    (reason,) = refusals(entries, signers=signers, authors=Authors(True, ("bob@example.com",)))
-    assert "its key may sign as bob@example.com, an author of the change" in reason
+    for name in ("bob@example.com", "Bob@Example.com"):
+        (reason,) = refusals(entries, signers=signers, authors=Authors(True, (name,)))
+        assert f"its key may sign as {name}, an author of the change" in reason
 
 
 def test_every_approval_that_does_not_serve_has_its_reason() -> None:
