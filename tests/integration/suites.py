@@ -23,7 +23,10 @@ WIDE = {"p95_ms": 2000, "p95_stretch_ms": None, "error_rate": 0.01}
 
 PROFILES = {
     "smoke": {
-        **{"executor": "constant", "vus": 2, "duration": "1s", "pacing": "200ms"},
+        "executor": "constant",
+        "vus": 2,
+        "duration": "1s",
+        "pacing": "200ms",
         "decides": ["error_rate"],
     },
     "baseline": {"executor": "constant", "vus": 4, "duration": "2s", "pacing": "100ms"},

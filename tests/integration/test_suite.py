@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ecoload.sandbox import Sandbox
+from tests.integration.approving import make_key, signers_line
 from tests.integration.ecosystem import call, faults
 from tests.integration.suites import DATA, GOOD, Suites, failures, verdicts
 
@@ -312,3 +313,84 @@ def _until(process: subprocess.Popen[str], suites: Suites, name: str) -> Path:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return suites.newest()
+
+
+# --- approvals -----------------------------------------------------------------------------------------
+
+
+def test_a_phase_waits_for_its_approval_the_rest_goes_on_and_a_resume_carries_it_out_once(
+    suites: Suites, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def guarded(tree: dict[str, Any]) -> None:
+        only("a1", "a2")(tree)
+        tree["guardrails"]["approval_over_vus"] = 4
+        tree["profiles"]["ramp"] = tree["profiles"]["ramp"] | {"to": 5}
+        tree["phases"][0]["health"] = {"requests": 60, "rate": 100}
+
+    suites.write(guarded)
+    people = tmp_path_factory.mktemp("people")
+    key = make_key(people, "bob")
+    (people / "signers").write_text(signers_line("bob", key))
+    suites.environ = {
+        "ECOLOAD_ALLOWED_SIGNERS": str(people / "signers"),
+        "ECOLOAD_LEDGER": str(people / "ledger"),
+        "ECOLOAD_APPROVER_KEY": str(key),
+    }
+    code, out, err = suites.run("suite", "--apps", "a2", "--phases", "smoke,ramp", "--no-progress")
+    folder = suites.newest()
+    tree = json.loads((folder / "suite.json").read_bytes())
+    assert (code, tree["status"]) == (8, "CONDITIONAL")
+    assert verdicts(tree)["ramp"] == {"a2": "AWAITING_APPROVAL"}
+    assert verdicts(tree)["smoke"]["a2"] in GOOD
+    assert tree["approvals"]["needed"] == {
+        "ramp": ["a2: it can reach 5 VUs, and more than 4 need an approval"]
+    }
+    request = json.loads((folder / "approval_request.json").read_bytes())
+    assert request["execution_hash"] == tree["execution_hash"]
+    assert not (folder / "ramp").exists()
+
+    # The command to approve is the printed one; it shows the suite that the hash stands for.
+    asked = ["approve", tree["execution_hash"], "--by", "bob", "--reason", "the nightly", "--out", "runs"]
+    assert f"ecoload {' '.join(asked[:2])}" in out + err
+    code, _, err = suites.run(*asked)
+    assert code == 0, err
+    assert "5 VUs" in err
+
+    code, tree = suites.suite("--resume", str(folder))
+    assert code == 0, tree["conditions"]
+    assert verdicts(tree)["ramp"]["a2"] in GOOD
+    assert tree["approvals"]["given"].startswith("bob: the nightly")
+    entries = (people / "ledger" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(entry)["kind"] for entry in entries] == ["approved", "used"]
+
+    # The approval goes with the folder: a further resume needs no second use, and another suite has none.
+    code, tree = suites.suite("--resume", str(folder))
+    assert (code, len((people / "ledger" / "log.jsonl").read_text().splitlines())) == (0, 2)
+    code, tree = suites.suite("--apps", "a2", "--phases", "ramp")
+    assert (code, verdicts(tree)["ramp"]) == (3, {"a2": "AWAITING_APPROVAL"})
+
+    # One that was kept and does not fit any more is refused.
+    kept = json.loads((folder / "approval.json").read_bytes())
+    kept["approval"]["reason"] = "another"
+    (folder / "approval.json").write_text(json.dumps(kept))
+    code, _, err = suites.run("suite", "--resume", str(folder))
+    assert code == 7
+    assert "the approval that was kept does not serve" in err
+
+
+def test_a_production_target_is_not_even_probed_before_somebody_approves(
+    suites: Suites, sandbox: Sandbox
+) -> None:
+    def production(tree: dict[str, Any]) -> None:
+        only("a1", "a7")(tree)
+        for app in tree["apps"].values():
+            app["environment"] = "production"
+
+    suites.write(production)
+    _, before = call(f"{sandbox.urls['a7']}/__truth")
+    code, tree = suites.suite("--apps", "a7")
+    _, after = call(f"{sandbox.urls['a7']}/__truth")
+    assert (code, tree["status"]) == (3, "CONDITIONAL")
+    assert {v for cells in verdicts(tree).values() for v in cells.values()} == {"AWAITING_APPROVAL"}
+    assert after["requests"] == before["requests"]
+    assert tree["availability"] == []

@@ -84,3 +84,15 @@ def overview(verdict: str, value: float = 1085.0, **other: str) -> dict[str, Any
 def facts(runs: Mapping[tuple[str, str], Sequence[OneRun]], **changes: Any) -> SuiteFacts:
     made = SuiteFacts("suite", STARTED, STARTED, 100.0, runs)
     return replace(made, **changes)
+
+
+BASE_ASKED: dict[str, Any] = {
+    "phases": ("baseline",),
+    "apps": (),
+    "parallel": None,
+    "seed": 1,
+    "duration_scale": 1.0,
+    "base_urls": {"a8": "https://a8.example"},
+    "transport": "http1",
+    "pacing": "timer",
+}
