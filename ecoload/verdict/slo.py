@@ -7,7 +7,8 @@ Rules
 - A value at its limit passes. Too few samples for a percentile are INCONCLUSIVE: 59 for P95, 299 for
   P99, in general as many as make it 95 % sure that one lies beyond (`ceil(log 0.05 / log p)`).
 - Counts (`timeouts`, `failed_checks`) and `p95_drift` leave the warm-up out, as the others do. The drift is
-  the P95 of the last third of the measured time against the first third's; either way beyond is a FAIL.
+  the P95 of the last third of the measured time against the first third's; either way beyond is a FAIL,
+  but where both percentiles are so little known that chance alone may be it: then it is INCONCLUSIVE.
 - SUSPECT turns PASS into INCONCLUSIVE and leaves FAIL; INVALID turns both.
 - A stretch level is shown and never decides, nor does a level that the profile leaves out of its `decides`.
 """
@@ -18,7 +19,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from ecoload.measure.blocks import percentile_us, samples_in, thirds
+from ecoload.measure.blocks import Block, percentile_us, samples_in, thirds
 from ecoload.measure.bootstrap import Interval95, error_rate_interval, percentile_intervals
 from ecoload.measure.figures import RouteFigures
 from ecoload.measure.outcome import Outcome
@@ -134,8 +135,26 @@ def _drift_level(limit: float, route: RouteFigures, validity: Validity) -> Level
     if before is None or after is None or fewest < needed:
         reason = f"{fewest} samples in a third of the time, {needed} are needed"
         return LevelResult("p95_drift", limit, None, None, Verdict.INCONCLUSIVE, reason)
-    level = _level("p95_drift", limit, round(after / max(before, 1) - 1, 6), None, validity)
-    return replace(level, reason=f"from {before / 1000:g} ms to {after / 1000:g} ms: {level.reason}")
+    chance = _drift_by_chance(first, last)
+    level = _level("p95_drift", limit, round(after / max(before, 1) - 1, 6), chance, validity)
+    reason = f"from {before / 1000:g} ms to {after / 1000:g} ms: {level.reason}"
+    if level.verdict is Verdict.FAIL and chance[0] <= limit and chance[1] >= -limit:
+        return replace(level, verdict=Verdict.INCONCLUSIVE, reason=f"{reason}; it may be chance")
+    return replace(level, reason=reason)
+
+
+def _drift_by_chance(first: Sequence[Block], last: Sequence[Block]) -> Interval95:
+    """How far apart the two P95 may be at the least and at the most: from one end of the 95 % interval of
+    each, by its binomial ranks, to the other end of the other's. Both ends at once are rarer than 5 %."""
+    ends = []
+    for third in (first, last):
+        spread = 1.96 * math.sqrt(0.95 * 0.05 / samples_in(third))
+        low, high = (percentile_us(third, share) for share in (0.95 - spread, min(0.95 + spread, 1.0)))
+        assert low is not None
+        assert high is not None
+        ends.append((max(low, 1.0), max(high, 1.0)))
+    (low_first, high_first), (low_last, high_last) = ends
+    return round(low_last / high_first - 1, 6), round(high_last / low_first - 1, 6)
 
 
 def _level(
@@ -144,7 +163,7 @@ def _level(
     plain = Verdict.PASS if abs(value) <= limit else Verdict.FAIL
     verdict = believed(plain, validity)
     reason = f"{_shown(name, abs(value))} {'≤' if plain is Verdict.PASS else '>'} {_shown(name, limit)}"
-    if interval is not None and interval[0] <= limit <= interval[1]:
+    if interval is not None and interval[0] <= limit <= interval[1] and name != "p95_drift":
         reason += "; the limit lies within the interval of chance"
     if verdict is not plain:
         reason += f"; the measurement is {validity.status}"

@@ -216,6 +216,25 @@ def test_a_drift_of_too_few_samples_in_a_third_cannot_be_told(course: tuple[tupl
     assert verdict_of(ServiceLevel(p95_drift=0.1), enough) is PASS
 
 
+@pytest.mark.parametrize(
+    ("each_second", "rise", "verdict"),
+    [(10, 1.15, INCONCLUSIVE), (100, 1.15, FAIL), (10, 1.5, FAIL), (10, 1.05, PASS), (100, 0.85, FAIL)],
+)
+def test_a_drift_that_chance_may_be_is_no_fail(each_second: int, rise: float, verdict: Verdict) -> None:
+    recorder = Recorder(["ingest"])
+    for second in range(30):
+        scale = rise if second >= 20 else 1.0
+        # 1 to 100 ms, evenly: each second has its share of them.
+        values = [scale * (1 + (i * 10 + second % 10) % 100) for i in range(each_second)]
+        second_of(recorder, second + 1, values)
+    route = recorder.figures().routes[0]
+    (level,) = judge_route(ServiceLevel(p95_drift=0.1), route, VALID, 1).levels  # type: ignore[union-attr]
+    assert level.verdict is verdict, level.reason
+    assert level.interval is not None
+    assert level.interval[0] < level.value < level.interval[1]  # type: ignore[operator]
+    assert ("it may be chance" in level.reason) is (verdict is INCONCLUSIVE)
+
+
 def written(**whole: int) -> RouteFigures:
     counts = {Outcome[name.upper()]: count for name, count in whole.items()}
     return RouteFigures("ingest", counts, 0, {}, {}, {}, (), ())
