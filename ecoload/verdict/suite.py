@@ -177,12 +177,20 @@ def _cell(outline: Outline, phase: PhaseOutline, app: str, facts: SuiteFacts) ->
     if failed := next((run.error for run in reversed(runs) if run.result is None), ""):
         return CellResult(app, Cell.FAIL, (failed,), notes)
     items = tuple(_items(runs, outline.known_issues, _today(facts)))
-    reasons = tuple(
-        f"{item.app} {item.of}: {item.last.reason or item.last.was}"
-        for item in items
-        if item.verdict is not Cell.PASS
-    )
+    reasons = tuple(_reasons(items, runs[-1].result or {}))
     return CellResult(app, worst_cell(item.verdict for item in items), reasons, notes, items)
+
+
+def _reasons(items: Sequence[Item], result: Tree) -> Iterator[str]:
+    """Why a cell is no plain PASS. What is undecided only for a doubtful measurement is one reason."""
+    doubts = (result.get("validity") or {}).get("reasons") or ()
+    unsure = [item for item in items if item.verdict is Cell.INCONCLUSIVE]
+    for item in items:
+        if item.verdict is not Cell.PASS and not (doubts and item in unsure):
+            yield f"{item.app} {item.of}: {item.last.reason or item.last.was}"
+    if doubts and unsure:
+        status, why = result["validity"]["status"], "; ".join(doubts)
+        yield f"{len(unsure)} of {len(items)} cannot be told, the measurement is {status}: {why}"
 
 
 def _items(runs: Sequence[OneRun], issues: Sequence[KnownIssue], today: date) -> Iterator[Item]:

@@ -262,6 +262,22 @@ def test_a_run_that_did_not_end_by_its_plan_is_an_item_of_its_own() -> None:
     ]
 
 
+def test_what_cannot_be_told_for_a_doubtful_measurement_is_one_reason() -> None:
+    levels = [
+        level("INCONCLUSIVE"),
+        level("INCONCLUSIVE", name="p99_ms"),
+        level("FAIL", 0.2, 0.01, "error_rate"),
+    ]
+    doubtful = run("a2", {"ingest": levels}) | {
+        "validity": {"status": "SUSPECT", "reasons": ["starts were late"]}
+    }
+    assert a2(doubtful).phases[0].cells[0].reasons == (
+        "a2 ingest: 0.2 against 0.01",
+        "2 of 3 cannot be told, the measurement is SUSPECT: starts were late",
+    )
+    assert len(a2(UNSURE).phases[0].cells[0].reasons) == 1
+
+
 def test_proofs_persistence_and_conditions_decide() -> None:
     tree = GOOD | {
         "verdict": "FAIL",
