@@ -4,7 +4,7 @@ Rules
 -----
 - python-stdnum knows the check digits. It is imported here only, and only for a text of the right shape.
 - A card of 13 digits, or of 17 to 19, is found in groups or by its field's name: EANs and 64-bit ids are
-  as long.
+  as long. In the field of a measure (`fields.is_measure`) a card is found in groups only.
 - A number stands alone: it is no piece of a word and no piece of a longer row of groups.
 """
 
@@ -39,7 +39,7 @@ _ISSUERS = tuple(
         ("60|508|82|220[0-4]|9792", (16,)),  # RuPay, Mir, Troy
     )
 )
-_AMBIGUOUS = frozenset((13, 17, 18, 19))
+_SURE_LENGTHS = frozenset((14, 15, 16))
 _TEST_CARDS = frozenset(
     "4242424242424242 4111111111111111 4012888888881881 4222222222222 4000056655665556 5555555555554444 "
     "5105105105105100 5200828282828210 2223003122003222 378282246310005 371449635398431 378734493671000 "
@@ -52,12 +52,12 @@ _TEST_PREFIX = "400000"
 
 
 def find_cards(text: str, words: str) -> Iterator[Finding]:
-    named = bool(_CARD_FIELD.search(words))
+    lengths = _lengths_when_bare(words)
     for match in _DIGITS.finditer(text):
         if len(match[0]) < 13:
             continue
         for digits, found in _rows(match[0], match[1]):
-            if _is_card(digits, sure=named or digits != found):
+            if (digits != found or len(digits) in lengths) and _is_card(digits):
                 safe = "use a published test number, such as 4242 4242 4242 4242"
                 yield Finding("a payment card's number", found, safe)
 
@@ -89,9 +89,15 @@ def _are_groups(row: list[str], sign: str | None) -> bool:
     return all(len(group) >= 3 for group in row[:-1])
 
 
-def _is_card(digits: str, sure: bool) -> bool:
-    if len(digits) in _AMBIGUOUS and not sure:
-        return False
+@lru_cache(maxsize=4096)
+def _lengths_when_bare(words: str) -> frozenset[int]:
+    """How many digits in a row may be a card in a field of these words."""
+    if is_measure(words):
+        return frozenset()
+    return frozenset(range(13, 20)) if _CARD_FIELD.search(words) else _SURE_LENGTHS
+
+
+def _is_card(digits: str) -> bool:
     if digits in _TEST_CARDS or digits.startswith(_TEST_PREFIX):
         return False
     issued = any(len(digits) in lengths and prefix.match(digits) for prefix, lengths in _ISSUERS)
