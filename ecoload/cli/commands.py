@@ -50,9 +50,10 @@ class Options:
             raise UsageError("--sandbox starts every app itself; it does not go with --base-url")
 
     def workspace(self) -> Workspace:
+        from ecoload.guard.pii import find_personal_data
         from ecoload.spec.workspace import load_workspace
 
-        return load_workspace(self.targets, self.scenarios, os.environ)
+        return load_workspace(self.targets, self.scenarios, os.environ, find_personal_data)
 
     def plan(self, workspace: Workspace, app: str, profile: str, urls: dict[str, str] | None = None) -> Plan:
         """The plan; `urls` are the embedded sandbox's, once it is up."""

@@ -25,10 +25,11 @@ FILE = "tests/perf/config/data.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The file as read: its hash, its records, and the lines they stand in."""
+    """The file as read: its hash, its records, and the line each of them stands in, from 1."""
 
     sha256: str
     records: Sequence[dict[str, Any]]
+    lines: Sequence[int]
 
     @property
     def names(self) -> set[str]:
@@ -49,11 +50,21 @@ class Data:
 
 def read_data(workspace: Path) -> Data:
     """Read the file of a workspace. Raises SpecError with every bad line."""
+    data, problems = read_sound(workspace)
+    if problems:
+        raise SpecError(problems)
+    return data
+
+
+def read_sound(workspace: Path) -> tuple[Data, list[Problem]]:
+    """The records that can be read, and a problem for each line that cannot. Raises SpecError where
+    there is no file to read."""
     try:
         raw = (workspace / FILE).read_bytes()
     except OSError as error:
         raise SpecError([Problem(FILE, 0, f"cannot be read: {error.strerror}")]) from error
-    problems, records = [], []
+    problems: list[Problem] = []
+    records: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(raw.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -67,7 +78,5 @@ def read_data(workspace: Path) -> Data:
         elif not isinstance(record.get("feeder", ""), str):
             problems.append(Problem(FILE, number, "feeder: expected a text"))
         else:
-            records.append(record)
-    if problems:
-        raise SpecError(problems)
-    return Data(hashlib.sha256(raw).hexdigest(), tuple(records))
+            records[number] = record
+    return Data(hashlib.sha256(raw).hexdigest(), tuple(records.values()), tuple(records)), problems

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ecoload.spec.targets import Targets
 
 __all__ = ["ScenarioSource", "Workspace", "json_schema", "load_workspace", "make_cleanup", "make_plan"]
+
+Scan = Callable[[feeders.Data], Sequence[Problem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,18 @@ class Workspace:
 
 
 def load_workspace(
-    targets: Path, scenarios: Path | None = None, environ: Mapping[str, str] | None = None
+    targets: Path,
+    scenarios: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    scan: Scan | None = None,
 ) -> Workspace:
-    """Read `targets.yaml` and the scenarios beside it. Raises SpecError with every problem."""
-    return _Loading(
-        targets, scenarios or targets.parent / "scenarios", os.environ if environ is None else environ
-    ).load()
+    """Read `targets.yaml` and the scenarios beside it. Raises SpecError with every problem.
+
+    `scan` looks at the feeders' records; what it finds is told with the other problems. A caller that
+    will send them hands in the guard's, which this room may not import.
+    """
+    environ = os.environ if environ is None else environ
+    return _Loading(targets, scenarios or targets.parent / "scenarios", environ, scan).load()
 
 
 def json_schema() -> dict[str, dict[str, Any]]:
@@ -85,11 +93,12 @@ def json_schema() -> dict[str, dict[str, Any]]:
 class _Loading:
     """One load: collects problems until everything was looked at."""
 
-    def __init__(self, targets: Path, scenarios: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, targets: Path, scenarios: Path, environ: Mapping[str, str], scan: Scan | None) -> None:
         self.targets_path = targets
         self.scenarios_path = scenarios
         self.root = targets.parent
         self.environ = environ
+        self.scan = scan
         self.problems: list[Problem] = []
         self.shapes: dict[str, tuple[Reading, ScenarioShape | None]] = {}
         self.modules: dict[str, tuple[Path, bytes]] = {}
@@ -154,10 +163,18 @@ class _Loading:
         if not wanted and not (self.root / feeders.FILE).exists():
             return None
         try:
-            return feeders.read_data(self.root)
+            data, unsound = feeders.read_sound(self.root)
         except SpecError as error:
-            self.problems += [Problem(str(self.root / p.file), p.line, p.message) for p in error.problems]
+            self._tell(error.problems)
             return None
+        self._tell(unsound)
+        if self.scan is not None:
+            self._tell(self.scan(data))
+        return None if unsound else data
+
+    def _tell(self, problems: Sequence[Problem]) -> None:
+        """Problems of a file that is named from the workspace's root."""
+        self.problems += [Problem(str(self.root / p.file), p.line, p.message) for p in problems]
 
     def _owners(self) -> dict[str, str | None]:
         """Each scenario's app; None where it may be any."""
