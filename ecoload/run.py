@@ -200,6 +200,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             persistence_problem=problem,
             server_count=server_count,
             proofs=proofs,
+            memory=tuple(memory.samples),
             lost_worker=course.lost,
             fired=course.watch.fired,
             machine=machine(),
@@ -432,5 +433,6 @@ def judged_again(folder: Path) -> dict[str, Any]:
         status=Status.KILLED,
         stop_reason="the process was killed; rebuilt from what it wrote each second",
         planned=_planned(found.plan),
+        memory=found.memory,
     )
     return judge(found.plan, found.figures, facts).to_json()

@@ -49,6 +49,7 @@ class RouteFigures:
     phases: Mapping[str, Histogram]
     blocks: tuple[Block, ...]
     slowest: tuple[Slow, ...]
+    block_s: int = 1
 
     @property
     def outcomes(self) -> dict[Outcome, int]:

@@ -21,6 +21,7 @@ from ecoload.measure.generator import HOT_CPU_SHARE
 from ecoload.measure.histogram import EMPTY, Histogram, Sparse
 from ecoload.measure.hlog import log_started_at, read_log
 from ecoload.measure.interval import Tick
+from ecoload.measure.memory import MemorySample, read_memory
 from ecoload.measure.outcome import Outcome
 from ecoload.measure.plan_file import read_plan
 from ecoload.measure.recorder import queue_route, route_names
@@ -38,12 +39,13 @@ class Rebuilt:
 
     plan: Plan
     figures: Figures
+    memory: tuple[MemorySample, ...]
     started_at: str
 
 
 def rebuild(folder: Path) -> Rebuilt:
-    """The figures of the run in `folder` (`plan.json`, `latency.hlog`, `series.csv`). Raises UsageError
-    when a file is missing or broken before its last line."""
+    """The figures of the run in `folder` (`plan.json`, `latency.hlog`, `series.csv`, and `memory.csv` where
+    there is one). Raises UsageError when another is missing, or one is broken before its last line."""
     plan = read_plan(folder / "plan.json")
     rows: dict[str, Rows] = defaultdict(list)
     for row in read_series(folder / "series.csv"):
@@ -74,7 +76,7 @@ def rebuild(folder: Path) -> Rebuilt:
         rebuilt=True,
     )
     zero = datetime.fromtimestamp(log_started_at(folder / "latency.hlog"), UTC)
-    return Rebuilt(plan, figures, zero.isoformat(timespec="milliseconds"))
+    return Rebuilt(plan, figures, read_memory(folder / "memory.csv"), zero.isoformat(timespec="milliseconds"))
 
 
 class _Cells:
@@ -108,6 +110,7 @@ def _route(name: str, seconds: Rows, rows: Rows, cells: _Cells, queued: int) -> 
         phases={},
         blocks=blocks.whole(),
         slowest=(),
+        block_s=blocks.seconds,
     )
 
 

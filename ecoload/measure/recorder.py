@@ -202,6 +202,7 @@ class Recorder:
                 phases=self._phases[index],
                 blocks=self._blocks[index].whole(),
                 slowest=self._slowest[index].found(self._t0),
+                block_s=self._blocks[index].seconds,
             )
 
     def _bin_waiting(self) -> None:

@@ -166,6 +166,24 @@ class ProofResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftResult:
+    """How a metric of a soak went from its first third to its last. `of` is a route or, for memory, the app;
+    `metric` is `p95_ms`, `error_rate` or `resident_bytes`, and `first`, `last` and `slope_per_min` are in its
+    unit; `change` is relative to `first`, for the error rate the difference (None: not told, or from 0);
+    `p_value` how likely so much rising is by chance."""
+
+    of: str
+    metric: str
+    first: float | None
+    last: float | None
+    change: float | None
+    slope_per_min: float | None
+    p_value: float | None
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """What the plan asked for: iteration starts of the open models, and the schedule's length."""
 
@@ -236,6 +254,7 @@ class RunResult:
     warm_up_requests: int
     persistence: PersistenceResult | None
     proofs: tuple[ProofResult, ...]
+    drift: tuple[DriftResult, ...]
     routes: tuple[RouteResult, ...]
     thresholds: tuple[ThresholdResult, ...]
     connections: tuple[ConnectionResult, ...]

@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,8 @@ _MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One thing that was judged. `kind` is `level`, `persistence`, `proof`, `threshold`, `fail_when`
-    or `abort_when`; one that is not `required` is shown and decides nothing."""
+    """One thing that was judged. `kind` is `level`, `persistence`, `proof`, `drift`, `threshold`,
+    `fail_when` or `abort_when`; one that is not `required` is shown and decides nothing."""
 
     kind: str
     verdict: str
@@ -55,8 +55,10 @@ class Fact:
 
 
 def judged(result: Tree) -> list[Judged]:
-    """Everything that got a verdict, in the order of reading: levels, persistence, proofs, conditions."""
-    return [*_levels(result), *_persistence(result), *_proofs(result), *_conditions(result)]
+    """Everything that got a verdict, in the order of reading: levels, persistence, proofs, drift,
+    conditions."""
+    parts = (_levels, _persistence, _proofs, _drift, _conditions)
+    return [row for part in parts for row in part(result)]
 
 
 def validity(result: Tree) -> tuple[str, Sequence[str]]:
@@ -240,6 +242,19 @@ def _proofs(result: Tree) -> Iterator[Judged]:
         yield Judged("proof", str(tree["verdict"]), f"proof {tree['name']}", must_be, was, reason=reason)
 
 
+def _drift(result: Tree) -> Iterator[Judged]:
+    for tree in result.get("drift") or ():
+        metric, of, verdict = str(tree["metric"]), str(tree["of"]), str(tree["verdict"])
+        first, last = (_DRIFTING[metric][1](tree.get(end)) for end in ("first", "last"))
+        was = NOTHING if number(tree.get("last")) is None else f"{first} → {last}"
+        yield Judged("drift", verdict, of, _DRIFTING[metric][0], was, reason=tree.get("reason") or "")
+
+
+def _mib(value: Any) -> str:
+    figure = number(value)
+    return NOTHING if figure is None else f"{figure / 2**20:,.1f} MiB"
+
+
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
@@ -283,6 +298,13 @@ def _level_value(level: str, value: Any) -> str:
     if level in _SHARES:
         return share(value)
     return _milliseconds(value) if level.endswith("_ms") else whole(value)
+
+
+_DRIFTING: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "p95_ms": ("no drift of P95", _milliseconds),
+    "error_rate": ("no drift of errors", share),
+    "resident_bytes": ("no drift of memory", _mib),
+}
 
 
 def _interval(pair: Any, in_ms: bool) -> str:

@@ -4,8 +4,8 @@ Rules
 -----
 - A route is told of and judged where the scenarios send to it; its level without a sample is
   INCONCLUSIVE.
-- The run FAILs by a level, a threshold, a condition that fired, a proof, or a proved loss; it passes
-  only when it ended by its plan, the measurement is VALID and something was judged.
+- The run FAILs by a level, a threshold, a condition that fired, a drift, a proof, or a proved loss; it
+  passes only when it ended by its plan, the measurement is VALID and something was judged.
 - An INVALID measurement decides nothing but a proof and a proved loss.
 """
 
@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from ecoload.measure.asked import ProofAnswer
 from ecoload.measure.figures import CONNECTION_PHASES, PHASES, Figures, RouteFigures, Slow
 from ecoload.measure.histogram import Histogram
+from ecoload.measure.memory import MemorySample
 from ecoload.measure.recorder import route_names
 from ecoload.measure.result import (
     ConnectionResult,
+    DriftResult,
     GeneratorResult,
     Latency,
     PersistenceResult,
@@ -36,10 +38,12 @@ from ecoload.measure.result import (
     Verdict,
 )
 from ecoload.measure.validity import Circumstances, judge_validity
-from ecoload.plan import Choose, ConstantArrivalRate, Plan, RampingArrivalRate, Step
+from ecoload.plan import ConstantArrivalRate, Plan, RampingArrivalRate
 from ecoload.verdict.conditions import Fired, judge_thresholds, judge_watched
+from ecoload.verdict.drift import judge_drift
 from ecoload.verdict.persistence import judge_persistence
 from ecoload.verdict.proofs import judge_proofs
+from ecoload.verdict.routes import routes_sent
 from ecoload.verdict.slo import judge_route, tightest_ms, worst
 
 SLOWEST_SHOWN = 10
@@ -50,7 +54,7 @@ class RunFacts:
     """What neither the plan nor the figures tell. `started_at` is ISO 8601 in UTC; `starts_due` the
     open models' starts due until the load ended, where it did not end by its plan (None: not known);
     `persisted`, `server_count` and `proofs` what the target says, None or not there where it does not;
-    `lost_worker` why a generator is gone."""
+    `memory` its resident memory; `lost_worker` why a generator is gone."""
 
     run_id: str
     started_at: str
@@ -64,6 +68,7 @@ class RunFacts:
     server_count: int | None = None
     lost_worker: str = ""
     proofs: tuple[ProofAnswer, ...] = ()
+    memory: tuple[MemorySample, ...] = ()
     fired: tuple[Fired, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -71,7 +76,7 @@ class RunFacts:
 
 def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
     """The result of one run."""
-    judged = _judged_routes(plan, figures)
+    judged = routes_sent(plan, figures, plan.loads)
     validity = judge_validity(figures, _circumstances(plan, facts, judged))
     levels = [
         judge_route(route.slo, found, validity, plan.seed, plan.decides) if index in judged else None
@@ -83,7 +88,8 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
     )
     persistence = _persistence(plan, figures, facts)
     proofs = judge_proofs(plan, facts.proofs, _unasked(facts))
-    verdict, reasons = _verdict(plan, facts, validity, levels, thresholds, persistence, proofs)
+    drift = judge_drift(plan, figures, facts.memory, validity)
+    verdict, reasons = _verdict(plan, facts, validity, levels, thresholds, persistence, proofs, drift)
     owed = figures.requests + figures.unsent
     return RunResult(
         run_id=facts.run_id,
@@ -119,6 +125,7 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
         warm_up_requests=figures.warm_up_requests,
         persistence=persistence,
         proofs=proofs,
+        drift=drift,
         routes=tuple(
             _route(route.app, found, level, figures.measured_s)
             for index, (route, found, level) in enumerate(
@@ -143,27 +150,6 @@ def model_of(plan: Plan) -> str:
     if len(kinds) > 1:
         return "mixed"
     return "open" if True in kinds else "closed"
-
-
-def _judged_routes(plan: Plan, figures: Figures) -> set[int]:
-    """Routes that the scenarios send to. A Python scenario does not tell: then those it was seen at."""
-    found: set[int] = set()
-    for index in {load.scenario for load in plan.loads}:
-        scenario = plan.scenarios[index]
-        if scenario.module is None:
-            found.update(_routes_of(scenario.steps))
-        else:
-            found.update(i for i, route in enumerate(figures.routes) if route.requests or route.unsent)
-    return found
-
-
-def _routes_of(steps: Sequence[Step | Choose]) -> Iterator[int]:
-    for step in steps:
-        if isinstance(step, Step):
-            yield step.route
-        else:
-            for branch in step.branches:
-                yield from _routes_of(branch.steps)
 
 
 def _circumstances(plan: Plan, facts: RunFacts, judged: set[int]) -> Circumstances:
@@ -200,6 +186,7 @@ def _verdict(
     thresholds: Sequence[ThresholdResult],
     persistence: PersistenceResult | None,
     proofs: Sequence[ProofResult],
+    drift: Sequence[DriftResult],
 ) -> tuple[Verdict, list[str]]:
     found: list[tuple[Verdict, str]] = []
     for name, route in zip(route_names(plan), levels, strict=True):
@@ -209,6 +196,7 @@ def _verdict(
     if persistence is not None:
         found.append((persistence.verdict, f"persistence: {persistence.reason}"))
     found += [(proof.verdict, f"proof {proof.name}: {proof.reason}") for proof in proofs]
+    found += [(one.verdict, f"drift of {one.of} {one.metric}: {one.reason}") for one in drift]
     if not found:
         found.append((Verdict.INCONCLUSIVE, "no service level, threshold or proof is declared"))
     if facts.status is not Status.FINISHED:

@@ -79,6 +79,7 @@ def passing() -> dict[str, Any]:
                 "reason": "is true after 2.5 s",
             }
         ],
+        "drift": [],
         "routes": [
             _route("ingest", {"ok": 12_000}, 21.4, {"verdict": "PASS", "levels": levels}),
             _route("event_tile", {"ok": 12_000}, 8.3, None),
@@ -129,6 +130,18 @@ def failing() -> dict[str, Any]:
     return result
 
 
+def soaked() -> dict[str, Any]:
+    """A soak whose latency and memory drift."""
+    result = passing() | {"profile": "soak", "model": "closed", "verdict": "FAIL"}
+    result["drift"] = [
+        _drift("ingest", "p95_ms", 29.8, 92.1, "FAIL", "29.8 ms to 92.1 ms, 20.8 ms a minute (p = 1e-08)"),
+        _drift("ingest", "error_rate", 0.0, 0.0, "PASS", "0 % to 0 %"),
+        _drift("a2", "resident_bytes", 40 * 2**20, 132 * 2**20, "FAIL", "40 MiB to 132 MiB"),
+        _drift("event_tile", "p95_ms", None, None, "INCONCLUSIVE", "12 samples in a third of the time"),
+    ]
+    return result
+
+
 def invalid() -> dict[str, Any]:
     """A run that says nothing about its target."""
     result = passing()
@@ -151,7 +164,7 @@ def invalid() -> dict[str, Any]:
 
 def hostile() -> dict[str, Any]:
     """A failing run in which every text that a target or a file has a hand in is `BREAKOUT`."""
-    result = failing()
+    result = failing() | {"drift": soaked()["drift"][:1]}
     for key in ("app", "profile", "run_id", "target_version", "stop_reason"):
         result[key] = BREAKOUT
     result["protocol"] = dict.fromkeys(result["protocol"], BREAKOUT)
@@ -163,6 +176,8 @@ def hostile() -> dict[str, Any]:
             level["reason"] = BREAKOUT
     for proof in result["proofs"]:
         proof |= {"name": BREAKOUT, "question": BREAKOUT, "reason": BREAKOUT, "found": BREAKOUT}
+    for drift in result["drift"]:
+        drift |= {"of": BREAKOUT, "reason": BREAKOUT}
     for condition in result["thresholds"]:
         condition |= {"source": BREAKOUT, "reason": BREAKOUT}
     result["slowest"] = [_slow(BREAKOUT, BREAKOUT, 1.0)]
@@ -237,6 +252,14 @@ def _route(name: str, outcomes: dict[str, int], p50: float, slo: dict[str, Any] 
         "phases_ms": {},
         "slo": slo,
     }
+
+
+def _drift(
+    of: str, metric: str, first: float | None, last: float | None, verdict: str, reason: str
+) -> dict[str, Any]:
+    change = last / first - 1 if first and last is not None else None
+    figures = {"first": first, "last": last, "change": change, "slope_per_min": None, "p_value": None}
+    return {"of": of, "metric": metric, **figures, "verdict": verdict, "reason": reason}
 
 
 def _condition(source: str, kind: str, value: float | None, verdict: str, reason: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hdrh.log import HistogramLogReader
 from ecoload.errors import OutputFailed, UsageError
 from ecoload.measure.figures import Figures
 from ecoload.measure.hlog import LogWriter, read_log, tag
+from ecoload.measure.memory import MemorySample
 from ecoload.measure.outcome import Outcome
 from ecoload.measure.plan_file import read_plan
 from ecoload.measure.rebuild import rebuild
@@ -23,12 +24,18 @@ from ecoload.measure.series import ALL, COLUMNS, SeriesWriter, read_series
 from ecoload.plan import (
     ConstantVUs,
     Load,
+    Metrics,
     PerVUIterations,
     Plan,
+    Probe,
+    Proof,
     RampingArrivalRate,
     RampingVUs,
+    Ref,
     SharedIterations,
     Stage,
+    Text,
+    Warm,
     to_tree,
 )
 from tests.unit.measuring import SECOND, a_plan, rows, second_of, tick
@@ -215,6 +222,41 @@ def test_a_killed_run_is_rebuilt_with_the_same_figures(tmp_path: Path) -> None:
     assert again.last.iterations_started == figures.last.iterations_started
     assert again.generator.lateness_p99_us == 0
     assert again.generator.lag_share == pytest.approx(figures.generator.lag_share, rel=0.001)
+
+
+def test_the_memory_of_a_killed_run_is_read_too(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    assert rebuild(tmp_path).memory == ()
+    (tmp_path / "memory.csv").write_text("elapsed_s,resident_bytes\n0.500,1000\n1.500,20")
+    assert rebuild(tmp_path).memory == (MemorySample(0.5, 1000),)
+
+
+def test_what_is_asked_beside_a_load_is_read_back_with_its_plan(tmp_path: Path) -> None:
+    path = Text(("/seen?run_id=", Ref(("run", "id"))))
+    scalars = (None, True, 1, 1.5, "x")
+    plan = a_plan(
+        decides=("error_rate", "timeouts"),
+        proofs=tuple(
+            Proof(str(one), Probe(0, path, "$.n"), one, number) for number, one in enumerate(scalars)
+        ),
+        metrics=Metrics(0, "/metrics", "rss_bytes"),
+        warm=Warm(0, path, 5 * SECOND),
+    )
+    file = tmp_path / "plan.json"
+    file.write_bytes(orjson.dumps(to_tree(plan)))
+    again = read_plan(file)
+    assert (again, again.execution_hash) == (plan, plan.execution_hash)
+    assert [type(proof.expected) for proof in again.proofs] == [type(one) for one in scalars]
+    older = {
+        key: value
+        for key, value in to_tree(plan).items()
+        if key not in ("decides", "proofs", "metrics", "warm")
+    }
+    for route in older["routes"]:
+        for level in ("timeouts", "failed_checks", "p95_drift"):
+            route["slo"].pop(level)
+    file.write_bytes(orjson.dumps(older))
+    assert read_plan(file) == a_plan(), "a plan of before can still be read"
 
 
 def test_a_run_killed_at_once_is_rebuilt_too(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ecoload.report.forms import clean
 from ecoload.report.html import embedded, report_html
-from tests.unit.report_samples import BREAKOUT, course, failing, hostile, passing
+from tests.unit.report_samples import BREAKOUT, course, failing, hostile, passing, soaked
 
 
 class Page(HTMLParser):
@@ -57,6 +57,7 @@ def test_a_text_that_tries_to_break_out_adds_no_element() -> None:
     plain["generator"]["machine"] = {"system": "x"}
     plain["protocol"]["version"] = "1"
     plain["routes"] = [dict(route, route="ingest") for route in plain["routes"]]
+    plain["drift"] = soaked()["drift"][:1]
     harmless = Page(report_html(plain, course(10, ["ingest"])))
     page = Page(report_html(attacked, course(10, routes)))
     assert sorted(page.tags()) == sorted(harmless.tags())

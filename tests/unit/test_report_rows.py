@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecoload.report.rows import facts, headline, judged, measured, not_ok, reasons, route_verdict
-from tests.unit.report_samples import failing, invalid, passing
+from tests.unit.report_samples import failing, invalid, passing, soaked
 
 
 def test_levels_come_first_then_persistence_then_proofs_then_conditions() -> None:
@@ -13,9 +13,20 @@ def test_levels_come_first_then_persistence_then_proofs_then_conditions() -> Non
     assert kinds == ["level", "level", "level", "persistence", "proof", "threshold", "abort_when"]
 
 
-def test_a_result_without_proofs_is_shown_as_well() -> None:
-    older = {key: value for key, value in passing().items() if key != "proofs"}
-    assert "proof" not in [row.kind for row in judged(older)]
+def test_a_result_without_proofs_and_drift_is_shown_as_well() -> None:
+    older = {key: value for key, value in passing().items() if key not in ("proofs", "drift")}
+    assert not {"proof", "drift"} & {row.kind for row in judged(older)}
+
+
+def test_a_drift_shows_where_it_came_from_and_where_it_went() -> None:
+    rows = [row for row in judged(soaked()) if row.kind == "drift"]
+    assert [(row.verdict, row.of, row.must_be, row.was) for row in rows] == [
+        ("FAIL", "ingest", "no drift of P95", "29.8 ms → 92.1 ms"),
+        ("PASS", "ingest", "no drift of errors", "0 % → 0 %"),
+        ("FAIL", "a2", "no drift of memory", "40.0 MiB → 132.0 MiB"),
+        ("INCONCLUSIVE", "event_tile", "no drift of P95", "–"),
+    ]
+    assert rows[0].reason == "29.8 ms to 92.1 ms, 20.8 ms a minute (p = 1e-08)"
 
 
 def test_a_proof_shows_what_it_had_to_be_and_was() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ecoload.measure.asked import ProofAnswer
 from ecoload.measure.figures import Figures
+from ecoload.measure.memory import MemorySample
 from ecoload.measure.outcome import Outcome
 from ecoload.measure.recorder import Recorder
 from ecoload.measure.result import Planned, RunResult, Status, ValidityStatus, Verdict
@@ -137,6 +138,29 @@ def test_a_proof_decides_whatever_the_measurement_was() -> None:
     assert killed.proofs[0].reason == "the run was killed before it was asked"
 
 
+def leaking(seconds: int = 60) -> tuple[Plan, Figures]:
+    """A soak that becomes slower, though within its level."""
+    plan = a_plan(loads=(Load("s", 0, "soak", ConstantVUs(5, seconds * SECOND), pacing_ns=SECOND),))
+    recorder = Recorder.for_plan(plan)
+    for second in range(seconds):
+        recorder.add_samples(0, Outcome.OK, rows([second * SECOND] * 20, (20 + second) * 1_000_000))
+        recorder.close_second(tick(second + 1))
+    return plan, recorder.figures()
+
+
+def test_a_drift_of_a_soak_fails_the_run() -> None:
+    plan, figures = leaking()
+    memory = tuple(MemorySample(second, 5e7 + 1e7 * second) for second in range(60))
+    result = judged(figures, plan, persisted=1200, memory=memory)
+    found = {(one.of, one.metric): one.verdict for one in result.drift}
+    assert found["ingest", "p95_ms"] is found["a2", "resident_bytes"] is FAIL
+    assert result.verdict is FAIL
+    assert any(reason.startswith("drift of ingest p95_ms: ") for reason in result.verdict_reasons)
+    constant = dataclasses.replace(plan.loads[0], executor_name="constant")
+    other = judged(figures, dataclasses.replace(plan, loads=(constant,)), persisted=1200, memory=memory)
+    assert (other.drift, other.verdict) == ((), PASS)
+
+
 def test_without_persistence_or_levels_there_is_nothing_to_pass() -> None:
     bare = a_plan(persistence=None, abort_when=())
     bare = dataclasses.replace(
@@ -209,7 +233,17 @@ def rich_result() -> RunResult:
     )
 
 
-@pytest.mark.parametrize("result", [judged(), judged(figures_of()), judged(lost_worker="x"), rich_result()])
+@pytest.mark.parametrize(
+    "result",
+    [
+        judged(),
+        judged(figures_of()),
+        judged(lost_worker="x"),
+        rich_result(),
+        judged(*reversed(leaking())),
+        judged(*reversed(leaking(5)), memory=(MemorySample(1, 2),)),
+    ],
+)
 def test_what_is_published_fits_the_published_schema(result: RunResult) -> None:
     tree = orjson.loads(orjson.dumps(result.to_json()))
     assert list(problems(SCHEMA, tree, "run")) == []
