@@ -139,7 +139,7 @@ def test_every_scenario_but_the_browsers_names_its_k6_script(sandbox: Sandbox) -
     [
         ("a3", "a3", {"upstream_error_rate": 1}, {"orchestration_run"}),
         ("a7", "a7", {"cta_silent": 1}, {"cta"}),
-        ("a4", "a4", {"error_rate": 0.3}, {"chat_completions"}),
+        ("a4", "a4", {"error_rate": 0.8}, {"chat_completions"}),
     ],
     ids=["A3's dependency fails", "A7 emits no event", "A4 answers 503"],
 )
