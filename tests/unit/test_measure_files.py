@@ -240,7 +240,7 @@ def test_what_is_asked_beside_a_load_is_read_back_with_its_plan(tmp_path: Path) 
             Proof(str(one), Probe(0, path, "$.n"), one, number) for number, one in enumerate(scalars)
         ),
         metrics=Metrics(0, "/metrics", "rss_bytes"),
-        warm=Warm(0, path, 5 * SECOND),
+        warm=(Warm(0, path, 5 * SECOND),),
     )
     file = tmp_path / "plan.json"
     file.write_bytes(orjson.dumps(to_tree(plan)))

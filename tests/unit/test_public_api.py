@@ -18,7 +18,7 @@ from ecoload.measure.outcome import Outcome
 
 NAMES = ["VU", "__version__"]
 
-COMMANDS = {"approve", "cleanup", "data", "export", "plan", "report", "run", "sandbox", "validate"}
+COMMANDS = set("approve cleanup data export plan readiness report run sandbox suite validate".split())
 
 COMMON_OPTIONS = {
     "--targets",
@@ -82,7 +82,7 @@ def test_outcomes_keep_their_names_and_order() -> None:
 
 @pytest.fixture
 def group() -> click.Group:
-    from ecoload.cli.commands import ecoload as commands
+    from ecoload.cli.suite import ecoload as commands
 
     return commands
 
@@ -91,6 +91,20 @@ def test_the_commands_are_these(group: click.Group) -> None:
     assert set(group.commands) == COMMANDS
 
 
-def test_run_takes_the_common_options(group: click.Group) -> None:
-    options = {option for parameter in group.commands["run"].params for option in parameter.opts}
+@pytest.mark.parametrize("command", ["run", "suite"])
+def test_what_sends_load_takes_the_common_options(group: click.Group, command: str) -> None:
+    options = {option for parameter in group.commands[command].params for option in parameter.opts}
     assert options >= COMMON_OPTIONS
+
+
+def test_a_suite_takes_what_says_how_much_of_it(group: click.Group) -> None:
+    options = {option for parameter in group.commands["suite"].params for option in parameter.opts}
+    assert options >= {
+        "--phases",
+        "--apps",
+        "--parallel",
+        "--resume",
+        "--retest",
+        "--previous",
+        "--approve-as",
+    }
