@@ -34,7 +34,7 @@ CLIENT = "ecoload client"
 TARGETS = """
 protocol: {namespace: perf_test}
 profiles:
-  steady: {executor: constant, vus: 2, duration: 3s, pacing: 100ms, graceful_stop: 5s}
+  steady: {executor: constant, vus: 2, duration: 2s, pacing: 100ms, graceful_stop: 5s}
   long: {executor: constant, vus: 2, duration: 60s, pacing: 100ms, graceful_stop: 5s}
 apps:
   a1:

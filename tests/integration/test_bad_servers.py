@@ -64,7 +64,7 @@ DIFFERENT = {"http1": {}, "aiohttp": {"garbage-after-body": "malformed"}}
 def test_each_fault_of_a_server_ends_as_the_outcome_that_names_it(tmp_path: Path, transport: str) -> None:
     paths = [f"/{name}" for name in EXPECTED]
     with BadServer() as server:
-        plan = plan_of(server.url, gets(paths), transport=transport)
+        plan = plan_of(server.url, gets(paths, timeout_ns=SECOND // 2), transport=transport)
         plan = replace(plan, http=replace(plan.http, max_body_bytes=1 << 20))
         found = outcomes(run(plan, tmp_path))
     assert {name: set(found[name]) for name in EXPECTED} == {

@@ -22,10 +22,16 @@ from tests.integration.ecosystem import call
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(("a1", "a2", "a8")) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="module")
+def healthy(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run in which nothing is wrong."""
+    return burst(sandbox, tmp_path_factory.mktemp("healthy"))
 
 
 def burst(sandbox: Sandbox, tmp_path: Path, **faults: float) -> Finished:
@@ -54,9 +60,8 @@ def a_pass(finished: Finished) -> Verdict:
     return Verdict.PASS if valid else Verdict.INCONCLUSIVE
 
 
-def test_a_healthy_sandbox_passes_and_keeps_every_event(sandbox: Sandbox, tmp_path: Path) -> None:
-    finished = burst(sandbox, tmp_path)
-    result = finished.result
+def test_a_healthy_sandbox_passes_and_keeps_every_event(healthy: Finished) -> None:
+    result = healthy.result
     assert result.requests == result.planned.starts == 480
     assert result.dropped_iterations == 0
     assert result.persistence is not None
@@ -65,17 +70,16 @@ def test_a_healthy_sandbox_passes_and_keeps_every_event(sandbox: Sandbox, tmp_pa
         480,
         0,
     )
-    assert result.verdict is a_pass(finished), result.verdict_reasons
+    assert result.verdict is a_pass(healthy), result.verdict_reasons
     assert result.target_version
-    assert exit_code(finished) == (0 if result.verdict is Verdict.PASS else 5)
+    assert exit_code(healthy) == (0 if result.verdict is Verdict.PASS else 5)
 
 
-def test_the_servers_count_and_latency_agree_with_the_clients(sandbox: Sandbox, tmp_path: Path) -> None:
-    finished = burst(sandbox, tmp_path)
-    _, truth = call(f"{sandbox.urls['a2']}/__truth?run_id={finished.result.run_id}")
-    assert truth["requests"] == finished.result.requests
+def test_the_servers_count_and_latency_agree_with_the_clients(sandbox: Sandbox, healthy: Finished) -> None:
+    _, truth = call(f"{sandbox.urls['a2']}/__truth?run_id={healthy.result.run_id}")
+    assert truth["requests"] == healthy.result.requests
     (route,) = truth["by_route"].values()
-    own = finished.result.routes[0].service_ms
+    own = healthy.result.routes[0].service_ms
     assert own.p50 == pytest.approx(route["latency_ms"]["p50"], rel=0.02, abs=1.5)
 
 
@@ -121,7 +125,7 @@ def command(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_the_command_prints_only_json_where_it_is_asked_to(tmp_path: Path) -> None:
-    done = command(tmp_path, "run", "a2", "--profile", "burst", "--sandbox", "--duration-scale", "0.02",
+    done = command(tmp_path, "run", "a2", "--profile", "burst", "--sandbox", "--duration-scale", "0.01",
                    "--out", str(tmp_path), "--json")  # fmt: skip
     result: dict[str, Any] = json.loads(done.stdout)
     # Whether it passes is not this test's question: the machine may be too busy for that.
@@ -145,7 +149,7 @@ def test_a_plan_above_60_vus_needs_an_approval_and_sends_nothing(tmp_path: Path)
 
 
 def test_an_unsigned_approval_is_enough_for_the_sandbox_and_stands_in_the_result(tmp_path: Path) -> None:
-    done = command(tmp_path, "run", "a2", "--profile", "spike", "--sandbox", "--duration-scale", "0.01",
+    done = command(tmp_path, "run", "a2", "--profile", "spike", "--sandbox", "--duration-scale", "0.005",
                    "--approve-as", "Robin", "--out", str(tmp_path), "--json")  # fmt: skip
     result = json.loads(done.stdout)
     assert done.returncode in (0, 5, 99), done.stderr

@@ -62,7 +62,7 @@ def start(workspace: Path) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-    wait_for(lambda: any(len(f.read_text().splitlines()) > 4 for f in workspace.glob("runs/*/series.csv")))
+    wait_for(lambda: any(len(f.read_text().splitlines()) > 2 for f in workspace.glob("runs/*/series.csv")))
     return child
 
 

@@ -8,6 +8,7 @@ import urllib.parse
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -250,9 +251,10 @@ def test_the_overview_is_slow_until_it_is_warmed_and_then_answers_from_its_cache
         def model(run: str, route: str = "overview") -> Any:
             return call(f"{a8}/__truth?run_id={run}")[1]["by_route"][route]["model_ms"]
 
-        for _ in range(3):
-            headers, cold = ask("cold")
-            assert (headers["X-Cache"], headers["Age"]) == ("bypass", "0")
+        with ThreadPoolExecutor(3) as pool:
+            asked = list(pool.map(ask, ["cold"] * 3))
+        assert [(headers["X-Cache"], headers["Age"]) for headers, _ in asked] == [("bypass", "0")] * 3
+        cold = asked[-1][1]
         _, warming = ask("warming", "/api/executive/overview/warm?namespace=perf_test")
         assert (warming["cache"], warming["ttl_s"], warming["total"]) == ("on", 300, cold["total"])
         event = {"sequence": 1, "namespace": "perf_test", "kind": "signup", "at": 0}
@@ -401,14 +403,16 @@ def test_nothing_but_reading_is_allowed_anywhere(sandbox: Sandbox, a8: str, meth
 
 @pytest.mark.parametrize("path", READABLE)
 def test_everything_can_be_read(a8: str, path: str) -> None:
-    for method in ("GET", "HEAD"):
-        assert fetch(a8 + path, method=method)[0] == 200
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(fetch, a8 + path, method=method) for method in ("GET", "HEAD")]
+    assert [answer.result()[0] for answer in asked] == [200, 200]
 
 
 def test_where_there_is_an_a1_the_api_wants_its_token_and_the_page_does_not() -> None:
     with Sandbox(("a1", "a8")) as sandbox:
         a8 = sandbox.urls["a8"]
-        for path in READABLE:
+
+        def look(path: str) -> None:
             protected = path.startswith("/api/")
             status, headers, _ = fetch(a8 + path)
             assert status == (401 if protected else 200), path
@@ -416,6 +420,9 @@ def test_where_there_is_an_a1_the_api_wants_its_token_and_the_page_does_not() ->
             if protected:
                 assert fetch(a8 + path, headers=token(sandbox, "a2"))[0] == 403
                 assert fetch(a8 + path, headers=token(sandbox, "a8"))[0] == 200
+
+        with ThreadPoolExecutor(len(READABLE)) as pool:
+            assert list(pool.map(look, READABLE)) == [None] * len(READABLE)
 
 
 # --- the page -------------------------------------------------------------------------------------

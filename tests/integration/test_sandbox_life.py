@@ -209,7 +209,8 @@ def test_a_parent_that_is_killed_leaves_nothing() -> None:
     eventually(lambda: Path(state).exists(), False)
 
 
-def test_a_hanging_app_is_killed_at_the_end() -> None:
+def test_a_hanging_app_is_killed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecoload.sandbox.STOP_TIMEOUT_S", 0.2)
     with Sandbox(("a8",)) as sandbox:
         pid = sandbox.pids["a8"]
         os.kill(pid, signal.SIGSTOP)

@@ -25,7 +25,7 @@ def test_percentiles_are_the_servers_own_within_2_percent_or_1_ms(
     tmp_path: Path, law: Fixed | LogNormal, arrivals: Arrivals
 ) -> None:
     with LatencyServer(law) as server:
-        plan = plan_of(server.url, gets(["/"]), open_rate(200, 5, arrivals))
+        plan = plan_of(server.url, gets(["/"]), open_rate(400, 2.5, arrivals))
         result = run(plan, tmp_path).result
         truth = np.array(server.truth().latencies_ms())
     assert result.requests == len(truth) == result.planned.starts

@@ -21,6 +21,8 @@ from typing import Protocol
 
 TRICKLE_S = 0.05
 _HUGE = b"x" * (128 * 1024)
+_GZIP_HEAD = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+_ZEROS_CRC32 = 0xD202EF8D  # of 4 GiB of zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +193,14 @@ async def _endless_body(server: Server, asked: Asked, writer: asyncio.StreamWrit
 
 @_named("gzip-bomb")
 async def _gzip_bomb(server: Server, asked: Asked, writer: asyncio.StreamWriter) -> bool:
-    """4 GiB of zeros, about 4 MB on the wire, made as it is sent."""
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    """4 GiB of zeros, about 4 MB on the wire: as many times the same 4 MiB, which are squeezed once."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece = squeeze.compress(bytes(1 << 22)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    end = squeeze.flush() + _ZEROS_CRC32.to_bytes(4, "little") + bytes(4)  # their length modulo 4 GiB
     writer.write(_CHUNKED + b"Content-Encoding: gzip\r\n\r\n")
-    zeros = bytes(1 << 22)
-    for left in reversed(range(1024)):
-        piece = squeeze.compress(zeros) + (b"" if left else squeeze.flush())
-        if piece:
-            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            await writer.drain()
+    for part in (_GZIP_HEAD, *[piece] * 1024, end):
+        writer.write(b"%x\r\n%s\r\n" % (len(part), part))
+        await writer.drain()
         await asyncio.sleep(0)
     writer.write(b"0\r\n\r\n")
     return True
