@@ -166,7 +166,9 @@ class _ClosedModel(Executor):
     def _first(self, vu: VU, place: int, started: int) -> None:
         """Begins the life of the VU at that place, which is started at `started` or was to be."""
         now = self._now()
-        due = started + first_start_ns(place, self._pacing_ns) if self._pacing_ns else now
+        due = now
+        if self._pacing_ns:
+            due = started + first_start_ns(place, self._pacing_ns, started - self.t0)
         if due <= now:
             vu.resume(due)
         else:

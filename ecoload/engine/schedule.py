@@ -219,13 +219,16 @@ def schedule_of(plan: Plan, load: int) -> Schedule:
     return make_schedule(part.executor, plan.seed + (load << 32), part.graceful_stop_ns)
 
 
-def first_start_ns(place: int, pacing_ns: int) -> int:
-    """From a paced VU's start to its first iteration: pacing x frac(place x 0.6180339887…), rounded down.
+def first_start_ns(place: int, pacing_ns: int, since_ns: int = 0) -> int:
+    """From a paced VU's start to its first iteration: until the load's time, modulo the pacing, is
+    pacing x frac(place x 0.6180339887…), rounded down. `since_ns` is when in the load the VU is started.
 
     The golden ratio spreads any number of VUs nearly evenly, without knowing how many will come: of n, no
-    two neighbours are further apart than about twice an even share. Place 0 starts at once.
+    two neighbours are further apart than about twice an even share. Counted in the load's time it does so
+    however the VUs come: a line that starts one each 0.63 s would fall into step with a wait from each start.
     """
-    return (place * _GOLDEN & (1 << 64) - 1) * pacing_ns >> 64
+    phase_ns = (place * _GOLDEN & (1 << 64) - 1) * pacing_ns >> 64
+    return (phase_ns - since_ns) % pacing_ns if pacing_ns else 0
 
 
 def timetable(plan: Plan) -> dict[str, Any]:

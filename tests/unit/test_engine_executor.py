@@ -267,7 +267,7 @@ def test_a_last_start_is_made_though_the_loop_is_held_up_over_the_end() -> None:
 def test_a_vu_of_a_paced_ramp_begins_at_its_moment_behind_the_step_that_starts_it() -> None:
     done = run(RampingVUs(1, (Stage(2 * S, 3), Stage(S, 3))), pacing_ns=300 * MS)
     begun = [starts_of(done, vu)[0] for vu in (1, 2, 3)]
-    due = [0, S + first_start_ns(1, 300 * MS), 2 * S + first_start_ns(2, 300 * MS)]
+    due = [0, S + first_start_ns(1, 300 * MS, S), 2 * S + first_start_ns(2, 300 * MS, 2 * S)]
     assert all(0 <= at - planned <= SLOT for at, planned in zip(begun, due, strict=True))
 
 

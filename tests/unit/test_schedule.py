@@ -186,6 +186,27 @@ def test_the_first_starts_of_any_number_of_vus_are_spread_nearly_evenly(vus: int
     assert max(gaps) <= 2 * pacing / vus + 1, "and one for the rounding"
 
 
+@pytest.mark.parametrize(
+    "executor",
+    [
+        RampingVUs(5, tuple(Stage(d * S, t) for d, t in ((120, 5.0), (60, 100.0), (240, 100.0))), 30 * S),
+        RampingVUs(10, (Stage(1200 * S, 60.0),), 30 * S),
+        RampingVUs(1, (Stage(60 * S, 100.0), Stage(60 * S, 100.0)), 30 * S),
+    ],
+    ids=["the protocol's spike", "its ramp", "one each 0.6 s"],
+)
+def test_however_a_line_starts_its_vus_they_are_due_nearly_evenly(executor: RampingVUs) -> None:
+    schedule = make_schedule(executor, 1)
+    assert isinstance(schedule, ClosedSchedule)
+    moments: list[int] = []
+    for offset, vus in schedule.steps:
+        moments += [(offset + first_start_ns(place, S, offset)) % S for place in range(len(moments), vus)]
+    moments.sort()
+    share = S // len(moments)
+    in_a_row = [sum(m < begin + 50_000_000 for m in moments[i:]) for i, begin in enumerate(moments)]
+    assert max(in_a_row) <= 2 + 2 * 50_000_000 // share
+
+
 # --- Iterations -----------------------------------------------------------------------------------
 
 
