@@ -191,6 +191,7 @@ class _Call:
     @contextmanager
     def session(self, view: SilentSuiteView | SuiteLineView) -> Iterator[Session]:
         """The session, everything made ready; nothing is sent yet."""
+        from ecoload.engine.fleet import raise_file_limit
         from ecoload.guard.approval import gated_phases
         from ecoload.protocol.session import Session, new_folder, same_plan
         from ecoload.protocol.suite import pinned
@@ -203,6 +204,8 @@ class _Call:
         if self.retest and self.retest not in workspace.apps:
             raise UsageError(f"unknown app {self.retest!r}; there are {', '.join(workspace.apps)}")
         suite = choice.suite(options, workspace)
+        for _, run in suite.runs:
+            raise_file_limit(run.plan)
         embedded = [o.app for o in suite.phases[0].runs[0].plan.origins if o.embedded]
         with sandbox_of(embedded, options.seed) as (urls, environment):
             suite = pinned(choice.suite(options, workspace, urls) if urls else suite)

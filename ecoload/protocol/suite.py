@@ -17,20 +17,20 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ecoload.errors import ApprovalNeeded, EcoloadError, GuardRefused, OutputFailed, TokenFailed, WorkerFailed
+from ecoload.errors import ApprovalNeeded, GuardRefused, OutputFailed, TokenFailed, WorkerFailed
 from ecoload.guard.asking import Asked
 from ecoload.guard.grants import Grant
 from ecoload.guard.hosts import resolve
 from ecoload.guard.rules import check_plan
 from ecoload.plan import Plan
 from ecoload.plan.suite import AppRun, Gate, Outline, Phase, SuitePlan
-from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder
+from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder, attempt_of
 from ecoload.report.diagnostics import diagnostics_markdown
 from ecoload.report.folder import write_reports
 from ecoload.run import Finished, Interrupts, Request, View, carry_out
@@ -153,9 +153,7 @@ class _Conductor:
     # --- what is to be done -----------------------------------------------------------------------
 
     def _is_due(self, run: AppRun, cell: CellResult) -> bool:
-        if not cell.runs:
-            return True
-        return run.app == self._how.retest and cell.verdict in (Cell.FAIL, Cell.INCONCLUSIVE)
+        return not cell.runs or (run.app == self._how.retest and cell.verdict is not Cell.PASS)
 
     def _remedy(self, phase: Phase, run: AppRun) -> None:
         """Makes a run again under the remedy, where a known issue is among what failed and the remedy
@@ -165,7 +163,7 @@ class _Conductor:
         known = [i.issue for i in cell.items if i.issue and i.last.verdict == "FAIL"]
         if run.warmed is not None and known and not tried:
             self._view.begun(phase, [run.app], f"again, after the remedy of {', '.join(known)}")
-            self._one(phase, run, warmed=True, attempt=self._attempt(cell), alone=True)
+            self._one(phase, run, warmed=True, attempt=attempt_of(cell.runs[-1].folder), alone=True)
 
     def _under_remedy(self, phase: Phase, run: AppRun) -> bool:
         """Whether an earlier phase has shown that the app passes only so."""
@@ -179,10 +177,6 @@ class _Conductor:
                     return any(item.issue and item.verdict is not Cell.PASS for item in cell.items)
         return False
 
-    @staticmethod
-    def _attempt(cell: CellResult) -> int:
-        return sum(one.kind == "retest" for one in cell.runs)
-
     # --- doing it ---------------------------------------------------------------------------------
 
     def _carry_out(self, phase: Phase, runs: Sequence[AppRun]) -> None:
@@ -190,29 +184,22 @@ class _Conductor:
         cells = self._cells(phase)
         self._view.begun(phase, [run.app for run in runs])
         alone = len(runs) == 1
-        problems: list[EcoloadError] = []
 
         def one(run: AppRun) -> None:
-            cell = cells[run.app]
-            attempt = self._attempt(cell) + (1 if cell.runs else 0)
-            warmed = not cell.runs and self._under_remedy(phase, run)
-            try:
-                self._one(phase, run, warmed=warmed, attempt=attempt, alone=alone)
-            except EcoloadError as error:
-                problems.append(error)
+            before = [attempt_of(made.folder) for made in cells[run.app].runs]
+            warmed = self._under_remedy(phase, run)
+            self._one(phase, run, warmed=warmed, attempt=max(before, default=-1) + 1, alone=alone)
 
         if alone:
             one(runs[0])
-        else:
-            threads = [threading.Thread(target=one, args=(run,), name=run.app) for run in runs]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    # Signals are handled between two waits.
-                    thread.join(JOIN_S)
-        if problems:
-            raise problems[0]
+            return
+        with ThreadPoolExecutor(len(runs), thread_name_prefix=phase.name) as pool:
+            going = [pool.submit(one, run) for run in runs]
+            while wait(going, JOIN_S).not_done:
+                # Signals are handled between two waits.
+                pass
+        for ended in going:
+            ended.result()
 
     def _one(self, phase: Phase, run: AppRun, *, warmed: bool, attempt: int, alone: bool) -> None:
         plan = run.warmed if warmed and run.warmed is not None else run.plan

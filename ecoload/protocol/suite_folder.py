@@ -137,6 +137,12 @@ class SuiteFolder:
         self.write(f"{folder.relative_to(self.path)}/{ERROR}", {"error": message})
 
 
+def attempt_of(folder: str) -> int:
+    """Which attempt a run's folder (`PHASE/APP.retest-2.warmed`) is of: 0 before any retest."""
+    match = _RUN.fullmatch(folder.rpartition("/")[2])
+    return int(match["attempt"] or 0) if match else 0
+
+
 def runs_among(trees: Mapping[str, Any]) -> dict[tuple[str, str], list[OneRun]]:
     """The runs among JSON files by their names (`PHASE/APP/run.json`), of a folder or of a bundle."""
     found: dict[tuple[str, str], list[tuple[tuple[int, bool], OneRun]]] = defaultdict(list)

@@ -200,7 +200,7 @@ def _items(runs: Sequence[OneRun], issues: Sequence[KnownIssue], today: date) ->
     if runs[-1].kind == "retest":
         # After a fix the remedy is not asked again; what it had shown belongs to the time before.
         warm = {}
-    first = plain[0] if plain else warm
+    first = (plain or warmed or [{}])[0]
     for key in dict.fromkeys([*cold, *warm]):
         without, under = cold.get(key), warm.get(key)
         any_of = without or under
@@ -260,8 +260,13 @@ def _credited(cells: Sequence[CellResult], *, first: bool) -> Iterator[Cell]:
         if not cell.items:
             yield cell.verdict
         for item in cell.items:
-            plain = Cell.PASS if item.first.verdict == "PASS" else Cell.FAIL
-            yield plain if first else item.verdict
+            if not first:
+                yield item.verdict
+            elif item.first.verdict != "PASS":
+                yield Cell.FAIL
+            else:
+                # In a later phase the first measurement may stand under the remedy already.
+                yield Cell.MITIGATED if item.verdict is Cell.MITIGATED else Cell.PASS
 
 
 # --- the whole ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 
 from ecoload.sandbox import Sandbox
 from tests.integration.approving import make_key, signers_line
-from tests.integration.ecosystem import call, faults
+from tests.integration.ecosystem import call, faults, token
 from tests.integration.suites import DATA, GOOD, Suites, failures, verdicts
 
 
@@ -154,6 +154,24 @@ def test_no_secret_stands_in_anything_that_is_written(healthy: tuple[Suites, int
     for name, content in contents.items():
         assert not any(secret in content for secret in secrets), name
         assert b"eyJ" not in content or b"eyJhbGciOi" not in content, name  # a token's head
+
+
+def test_once_the_issue_is_mended_a_retest_says_so(
+    healthy: tuple[Suites, int, dict[str, Any]], sandbox: Sandbox
+) -> None:
+    suites, _, before = healthy
+    # The caching layer that the remedy asks for, as long as this test takes.
+    path = "/api/executive/overview/warm?namespace=perf_test"
+    assert call(sandbox.urls["a8"] + path, headers=token(sandbox, "a8"))[0] == 200
+    code, tree = suites.suite("--resume", before["folder"], "--retest", "a8")
+    assert (code, tree["conditions"], tree["failures"]) == (0, [], [])
+    (issue,) = tree["known_issues"]
+    assert issue["state"] in ("FIXED", "INCONCLUSIVE")
+    baseline = next(phase for phase in tree["phases"] if phase["name"] == "baseline")
+    (a8,) = (cell for cell in baseline["cells"] if cell["app"] == "a8")
+    assert [run["kind"] for run in a8["runs"]] == ["first", "warmed", "retest"]
+    (level,) = (item for item in a8["items"] if item["issue"] == "A8-PERF-001")
+    assert level["first"]["value"] > level["limit"] > level["last"]["value"]
 
 
 # --- each fault ends it where it should ----------------------------------------------------------------

@@ -202,6 +202,8 @@ def test_a_later_phase_under_the_remedy_is_mitigated_too() -> None:
     result = judge_suite(made, facts(runs))
     assert result.phases[1].verdict is Cell.MITIGATED
     assert result.known_issues[0].state is IssueState.MITIGATED
+    # The ramp was under the remedy from the start: nothing was gained there.
+    assert [(p.score_first, p.score_last) for p in result.phases] == [(0.0, 0.5), (0.5, 0.5)]
     runs["ramp", "a8"] = [one("warmed", overview("FAIL", 600.0), "ramp/a8.warmed")]
     result = judge_suite(made, facts(runs))
     assert (result.known_issues[0].state, result.exit_code) == (IssueState.STILL_FAILING, 99)
