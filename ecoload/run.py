@@ -16,15 +16,12 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import orjson
@@ -32,6 +29,7 @@ import orjson
 from ecoload.engine.beside import Beside
 from ecoload.engine.errands import Errands
 from ecoload.engine.fleet import Generator, raise_file_limit
+from ecoload.engine.interrupts import Interrupts, interrupts
 from ecoload.engine.schedule import OpenSchedule, schedule_of
 from ecoload.engine.tokens import Tokens, tokens_of
 from ecoload.engine.worker import Job
@@ -87,52 +85,6 @@ class Request:
     permit: Permit | None = None
     folder: Path | None = None
     """Where the run is written; a new folder below `out` where not stated."""
-
-
-class Interrupts:
-    """Ctrl-C and SIGTERM: the first press stops every generator gracefully, the second at once.
-    `presses` holds those so far."""
-
-    def __init__(self) -> None:
-        self.presses: list[int] = []
-        self._generators: list[Generator] = []
-
-    def pressed(self, number: int, _: FrameType | None = None) -> None:
-        self.presses.append(number)
-        for generator in self._generators:
-            self._end(generator)
-
-    @contextmanager
-    def reach(self, generator: Generator) -> Iterator[list[int]]:
-        """Has a generator hear of the presses in the block, those before it included."""
-        self._generators.append(generator)
-        if self.presses:
-            self._end(generator)
-        try:
-            yield self.presses
-        finally:
-            self._generators.remove(generator)
-
-    def _end(self, generator: Generator) -> None:
-        if len(self.presses) == 1:
-            generator.stop("interrupted")
-        else:
-            generator.abort("interrupted twice")
-
-
-@contextmanager
-def interrupts() -> Iterator[Interrupts]:
-    """Takes the signals over for the block; in a thread that is not the main one nothing is taken over."""
-    taken = Interrupts()
-    if threading.current_thread() is not threading.main_thread():
-        yield taken
-        return
-    before = {number: signal.signal(number, taken.pressed) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield taken
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True)

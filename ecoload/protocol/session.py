@@ -19,6 +19,7 @@ from pathlib import Path
 
 import orjson
 
+from ecoload.engine.interrupts import interrupts
 from ecoload.errors import EcoloadError, GuardRefused, UsageError
 from ecoload.guard.grants import Grant
 from ecoload.guard.reach import steps
@@ -28,7 +29,6 @@ from ecoload.plan.suite import Outline, SuitePlan
 from ecoload.protocol.availability import asking, read_uptime, watching
 from ecoload.protocol.suite import Conduct, SuiteView, conduct
 from ecoload.protocol.suite_folder import AVAILABILITY, ERROR, PROTOCOL, SUITE, SuiteFolder, runs_among
-from ecoload.run import interrupts
 from ecoload.spec.feeders import FILE
 from ecoload.verdict.suite import FIRST, SuiteFacts, judge_suite
 from ecoload.verdict.suite_result import SuiteResult

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ecoload.engine.interrupts import Interrupts
 from ecoload.errors import ApprovalNeeded, GuardRefused, OutputFailed, TokenFailed, WorkerFailed
 from ecoload.guard.asking import Asked
 from ecoload.guard.grants import Grant
@@ -33,7 +34,7 @@ from ecoload.plan.suite import AppRun, Gate, Outline, Phase, SuitePlan
 from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder, attempt_of
 from ecoload.report.diagnostics import diagnostics_markdown
 from ecoload.report.folder import write_reports
-from ecoload.run import Finished, Interrupts, Request, View, carry_out
+from ecoload.run import Finished, Request, View, carry_out
 from ecoload.verdict.suite import SuiteFacts, judge_phases, passes_gate
 from ecoload.verdict.suite_result import Cell, CellResult, PhaseResult
 

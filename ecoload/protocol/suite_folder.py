@@ -28,7 +28,7 @@ from ecoload.measure.plan_file import read_outline
 from ecoload.measure.result import Status
 from ecoload.plan import to_tree
 from ecoload.plan.suite import Outline
-from ecoload.verdict.suite import OneRun
+from ecoload.verdict.cells import OneRun
 
 SCHEMA = "ecoload.protocol/1"
 PROTOCOL, SUITE, APPROVAL, REQUEST = "protocol.json", "suite.json", "approval.json", "approval_request.json"

@@ -4,9 +4,6 @@ Rules
 -----
 - Pure: the same folder gives the same result, on any machine, at any time. The day that waivers are held
   against is the day on which the suite began.
-- Of a cell's runs the last one without a remedy counts (`retest` after a fix); a known issue's level may be
-  saved by the run under its remedy (`warmed`), nothing else may. What fails in that run though it held
-  without the remedy, fails.
 - A gate is passed by PASS, MITIGATED and WAIVED; in a rehearsal by INCONCLUSIVE too.
 - READY needs everything run and held. A FAIL that is neither mitigated nor waived, and whatever could not be
   told, is NOT_READY; a rehearsal is CONDITIONAL at best.
@@ -14,14 +11,13 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 from ecoload.plan.suite import Gate, KnownIssue, Outline, PhaseOutline
-from ecoload.verdict.items import Judged, Key, items_of
-from ecoload.verdict.known_issues import issue_of, state_of, verdict_of, waiver_of
+from ecoload.verdict.cells import OneRun, credited, judge_cell, worst_cell
+from ecoload.verdict.known_issues import state_of, waiver_of
 from ecoload.verdict.readiness import egrs, grade, part_score
 from ecoload.verdict.suite_result import (
     Approvals,
@@ -31,10 +27,8 @@ from ecoload.verdict.suite_result import (
     IssueResult,
     IssueState,
     Item,
-    Measured,
     PhaseResult,
     Readiness,
-    RunNote,
     SuiteResult,
     SuiteStatus,
     Uptime,
@@ -45,30 +39,7 @@ FIRST = "first measurement"
 LEAST_PROBES = 1000
 """With fewer nothing can be said of 99.9 %."""
 
-WORST_FIRST = (
-    Cell.FAIL,
-    Cell.INCONCLUSIVE,
-    Cell.AWAITING_APPROVAL,
-    Cell.NOT_RUN,
-    Cell.WAIVED,
-    Cell.MITIGATED,
-    Cell.PASS,
-    Cell.NOT_APPLICABLE,
-)
 PASSES = frozenset({Cell.PASS, Cell.MITIGATED, Cell.WAIVED, Cell.NOT_APPLICABLE})
-
-Tree = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class OneRun:
-    """One run of a cell. `kind` is `first`, `warmed` or `retest`; `folder` from the suite's own; `result`
-    its `run.json`; `error` why there is none though it was tried."""
-
-    kind: str
-    folder: str
-    result: Tree | None = None
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +118,8 @@ def judge_phases(outline: Outline, facts: SuiteFacts) -> Iterator[PhaseResult]:
             gate=phase.gate.value,
             optional=phase.optional,
             verdict=worst_cell(verdicts),
-            score_first=part_score(_credited(cells, first=True)),
-            score_last=part_score(_credited(cells, first=False)),
+            score_first=part_score(credited(cells, first=True)),
+            score_last=part_score(credited(cells, first=False)),
             cells=cells,
         )
 
@@ -158,115 +129,11 @@ def passes_gate(verdict: Cell, *, rehearsal: bool) -> bool:
     return verdict in PASSES or (rehearsal and verdict is Cell.INCONCLUSIVE)
 
 
-def worst_cell(verdicts: Iterable[Cell]) -> Cell:
-    """The worst of several; NOT_APPLICABLE of none."""
-    found = set(verdicts)
-    return next((one for one in WORST_FIRST if one in found), Cell.NOT_APPLICABLE)
-
-
-# --- a cell ---------------------------------------------------------------------------------------
-
-
 def _cell(outline: Outline, phase: PhaseOutline, app: str, facts: SuiteFacts) -> CellResult:
     runs = facts.runs.get((phase.name, app), ())
-    if not runs:
-        if phase.name in facts.awaiting:
-            return CellResult(app, Cell.AWAITING_APPROVAL, facts.gated.get(phase.name, ()))
-        return CellResult(app, Cell.NOT_RUN, ())
-    notes = tuple(_note(run) for run in runs)
-    if failed := next((run.error for run in reversed(runs) if run.result is None), ""):
-        return CellResult(app, Cell.FAIL, (failed,), notes)
-    items = tuple(_items(runs, outline.known_issues, _today(facts)))
-    reasons = tuple(_reasons(items, runs[-1].result or {}))
-    return CellResult(app, worst_cell(item.verdict for item in items), reasons, notes, items)
-
-
-def _reasons(items: Sequence[Item], result: Tree) -> Iterator[str]:
-    """Why a cell is no plain PASS. What is undecided only for a doubtful measurement is one reason."""
-    doubts = (result.get("validity") or {}).get("reasons") or ()
-    unsure = [item for item in items if item.verdict is Cell.INCONCLUSIVE]
-    for item in items:
-        if item.verdict is not Cell.PASS and not (doubts and item in unsure):
-            yield f"{item.app} {item.of}: {item.last.reason or item.last.was}"
-    if doubts and unsure:
-        status, why = result["validity"]["status"], "; ".join(doubts)
-        yield f"{len(unsure)} of {len(items)} cannot be told, the measurement is {status}: {why}"
-
-
-def _items(runs: Sequence[OneRun], issues: Sequence[KnownIssue], today: date) -> Iterator[Item]:
-    plain = [_by_key(run) for run in runs if run.kind != "warmed"]
-    warmed = [_by_key(run) for run in runs if run.kind == "warmed"]
-    cold, warm = plain[-1] if plain else {}, warmed[-1] if warmed else {}
-    if runs[-1].kind == "retest":
-        # After a fix the remedy is not asked again; what it had shown belongs to the time before.
-        warm = {}
-    first = (plain or warmed or [{}])[0]
-    for key in dict.fromkeys([*cold, *warm]):
-        without, under = cold.get(key), warm.get(key)
-        any_of = without or under
-        assert any_of is not None
-        issue = issue_of(any_of, issues)
-        begun = first.get(key) or any_of
-        verdict, last = _verdict(without, under, issue, today)
-        yield Item(
-            kind=any_of.kind,
-            app=any_of.app,
-            of=any_of.of,
-            must_be=any_of.must_be,
-            first=begun.measured,
-            last=last,
-            verdict=verdict,
-            issue=issue.id if issue else "",
-            level=any_of.level,
-            limit=any_of.limit,
-        )
-
-
-def _verdict(
-    cold: Judged | None, warm: Judged | None, issue: KnownIssue | None, today: date
-) -> tuple[Cell, Measured]:
-    """What counts of one item, and the figure that it counts by."""
-    if issue is not None:
-        verdict = verdict_of(issue, _word(cold), _word(warm), today)
-        counts = warm if warm is not None and verdict is not Cell.PASS else cold or warm
-    else:
-        broke = warm is not None and _word(warm) == "FAIL"
-        counts = warm if broke or cold is None else cold
-        verdict = Cell(_word(counts) or Cell.INCONCLUSIVE)
-    assert counts is not None
-    return verdict, counts.measured
-
-
-def _word(item: Judged | None) -> str | None:
-    return None if item is None else item.measured.verdict
-
-
-def _by_key(run: OneRun) -> dict[Key, Judged]:
-    return {item.key: item for item in items_of(run.result or {})}
-
-
-def _note(run: OneRun) -> RunNote:
-    tree = run.result
-    if tree is None:
-        return RunNote(run.kind, run.folder, Cell.FAIL.value, "INVALID", 0.0)
-    validity = str((tree.get("validity") or {}).get("status") or "INVALID")
-    seconds = float(tree.get("duration_s") or 0.0)
-    version = str(tree.get("target_version") or "")
-    return RunNote(run.kind, run.folder, str(tree["verdict"]), validity, seconds, version)
-
-
-def _credited(cells: Sequence[CellResult], *, first: bool) -> Iterator[Cell]:
-    for cell in cells:
-        if not cell.items:
-            yield cell.verdict
-        for item in cell.items:
-            if not first:
-                yield item.verdict
-            elif item.first.verdict != "PASS":
-                yield Cell.FAIL
-            else:
-                # In a later phase the first measurement may stand under the remedy already.
-                yield Cell.MITIGATED if item.verdict is Cell.MITIGATED else Cell.PASS
+    if not runs and phase.name in facts.awaiting:
+        return CellResult(app, Cell.AWAITING_APPROVAL, facts.gated.get(phase.name, ()))
+    return judge_cell(app, runs, outline.known_issues, _today(facts))
 
 
 # --- the whole ------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any
 
 from ecoload.plan import ProtocolHeader
 from ecoload.plan.suite import Gate, KnownIssue, Outline, PhaseOutline, Remedy, Waiver
-from ecoload.verdict.suite import OneRun, SuiteFacts
+from ecoload.verdict.cells import OneRun
+from ecoload.verdict.suite import SuiteFacts
 
 ISSUE = KnownIssue("A8-PERF-001", "a8", "overview", "p95_ms", "slow", "add a cache", warm="/warm", every_ns=1)
 WAIVER = Waiver("the owner", "shipping anyway", "2026-12-31")

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoload.plan.suite import Gate
-from ecoload.verdict.suite import OneRun, judge_suite, passes_gate, worst_cell
+from ecoload.verdict.cells import OneRun, worst_cell
+from ecoload.verdict.suite import judge_suite, passes_gate
 from ecoload.verdict.suite_result import Cell, IssueState, SuiteResult, SuiteStatus
 from tests.unit.suite_results import (
     ISSUE,
@@ -128,6 +129,12 @@ def test_an_app_that_could_not_be_asked_fails_its_cell() -> None:
     )
     assert result.phases[0].cells[0].verdict is Cell.FAIL
     assert (result.exit_code, result.failures[0].reason) == (99, "no token for a2")
+
+
+def test_a_run_that_could_not_be_carried_out_is_forgiven_by_a_later_one() -> None:
+    made = outline(phase("smoke", "a2"), apps=("a2",), known_issues=())
+    runs = [one("first", None, "smoke/a2", error="no token"), one("retest", GOOD, "smoke/a2.retest-1")]
+    assert judge_suite(made, facts({("smoke", "a2"): runs})).status is SuiteStatus.READY
 
 
 # --- known issues -----------------------------------------------------------------------------------
