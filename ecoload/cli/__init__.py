@@ -17,11 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command `ecoload`. Always ends in SystemExit."""
     import click
 
-    from ecoload.cli.suite import ecoload as command
+    from ecoload.cli.commands import ecoload
     from ecoload.errors import EcoloadError, UsageError
 
     try:
-        code = command.main(arguments, prog_name="ecoload", standalone_mode=False)
+        code = ecoload.main(arguments, prog_name="ecoload", standalone_mode=False)
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:

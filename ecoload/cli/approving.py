@@ -34,7 +34,7 @@ from ecoload.report.terminal import print_plan
 from ecoload.spec.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
-    from ecoload.cli.commands import Options
+    from ecoload.cli.options import Options
     from ecoload.plan import Plan
     from ecoload.run import Permit
 

@@ -3,136 +3,22 @@
 Rules
 -----
 - A command is thin: options in, one call, an exit code out. What a person reads is made in `report/`.
-- Options mean the same in every command that has them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import click
 
 from ecoload import __version__
 from ecoload.cli.artifacts import cleanup, export
-from ecoload.cli.options import base_url_option, base_urls, scenarios_option, targets_option
+from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
+from ecoload.cli.suite import Choice, plan_suite, readiness, suite
 from ecoload.errors import OutputFailed, SandboxFailed, UsageError
-
-if TYPE_CHECKING:
-    from ecoload.plan import Plan
-    from ecoload.spec.workspace import Workspace
-
-
-class Options:
-    """The options that several commands share, and the workspace they lead to."""
-
-    def __init__(
-        self,
-        targets: Path,
-        scenarios: Path | None,
-        base_url: tuple[str, ...],
-        sandbox: bool,
-        duration_scale: float,
-        seed: int,
-        transport: str,
-        pacing: str,
-    ) -> None:
-        self.targets, self.scenarios = targets, scenarios
-        self.sandbox = sandbox
-        self.duration_scale, self.seed = duration_scale, seed
-        self.transport: Literal["http1", "aiohttp"] = "aiohttp" if transport == "aiohttp" else "http1"
-        self.pacing: Literal["timer", "spin"] = "spin" if pacing == "spin" else "timer"
-        self.base_urls = base_urls(base_url)
-        if sandbox and self.base_urls:
-            raise UsageError("--sandbox starts every app itself; it does not go with --base-url")
-
-    def workspace(self) -> Workspace:
-        from ecoload.guard.pii import find_personal_data
-        from ecoload.spec.workspace import load_workspace
-
-        return load_workspace(self.targets, self.scenarios, os.environ, find_personal_data)
-
-    def plan(self, workspace: Workspace, app: str, profile: str, urls: dict[str, str] | None = None) -> Plan:
-        """The plan; `urls` are the embedded sandbox's, once it is up."""
-        from ecoload.spec.workspace import make_plan
-
-        addresses, embedded = self.addresses(workspace, urls)
-        return make_plan(
-            workspace,
-            app,
-            profile,
-            seed=self.seed,
-            duration_scale=self.duration_scale,
-            base_urls=addresses,
-            embedded=embedded,
-            transport=self.transport,
-            pacing_mode=self.pacing,
-        )
-
-    def addresses(
-        self, workspace: Workspace, urls: Mapping[str, str] | None
-    ) -> tuple[dict[str, str], frozenset[str]]:
-        """The addresses that replace those of the file, by app, and whose are the embedded sandbox's."""
-        if urls is None:
-            urls = dict.fromkeys(workspace.apps, "sandbox") if self.sandbox else {}
-        return {**self.base_urls, **urls}, frozenset(urls)
-
-
-def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what is run against what."""
-    for option in reversed(
-        [
-            targets_option,
-            scenarios_option,
-            base_url_option,
-            click.option(
-                "--sandbox", is_flag=True, help="Start the embedded ecosystem and send everything there."
-            ),
-            click.option(
-                "--duration-scale",
-                type=click.FloatRange(min=0, min_open=True),
-                default=1.0,
-                help="Scale every duration (stages and grace too; never think time or pacing).",
-            ),
-            click.option(
-                "--seed", type=int, default=1, show_default=True, help="Where everything random starts."
-            ),
-            click.option(
-                "--transport",
-                type=click.Choice(["http1", "aiohttp"]),
-                default="http1",
-                show_default=True,
-                help="What carries the requests.",
-            ),
-            click.option(
-                "--pacing",
-                type=click.Choice(["timer", "spin"]),
-                default="timer",
-                show_default=True,
-                help="spin: starts late by microseconds, for a whole core.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
-
-
-def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which part of the protocol."""
-    for option in (
-        click.option("--parallel", type=click.IntRange(min=1), help="So many apps at a time."),
-        click.option("--apps", callback=_names, metavar="A,B", help="Only these apps: a rehearsal."),
-        click.option("--phases", callback=_names, metavar="A,B", help="Only these phases: a rehearsal."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -141,32 +27,18 @@ def ecoload() -> None:
     """Puts load on an ecosystem of services, measures it truthfully, and judges it."""
 
 
-ecoload.add_command(export)
-ecoload.add_command(cleanup)
+for command in (suite, readiness, export, cleanup):
+    ecoload.add_command(command)
 
 
 @ecoload.command()
 @click.argument("app")
 @click.option("--profile", required=True, help="Which of the profiles in the targets file.")
 @shared_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="The folder that the run's folder is made in.",
-)
-@click.option(
-    "--approve-as",
-    metavar="NAME",
-    default="",
-    help="Record an unsigned approval by NAME; for the sandbox this command starts, only.",
-)
+@outcome_options
 @click.option(
     "--junit", type=click.Path(path_type=Path), default=None, help="Write the verdicts as JUnit XML."
 )
-@click.option("--json", "as_json", is_flag=True, help="Only the result, as JSON, on standard output.")
-@click.option("--no-progress", is_flag=True, help="No live view.")
 def run(
     app: str,
     profile: str,
@@ -240,8 +112,6 @@ def plan(
 
     options = Options(**shared)
     if app == "suite":
-        from ecoload.cli.suite import Choice, plan_suite
-
         if profile is not None or timetable:
             raise UsageError("`plan suite` shows every phase; --profile and --timetable are for one app")
         return plan_suite(options, Choice(phases, apps, parallel), as_json=as_json)
@@ -308,6 +178,9 @@ def validate(**shared: Any) -> int:
         for profile in workspace.profile_names:
             check_plan(options.plan(workspace, app, profile))
             count += 1
+    if workspace.targets.phases:
+        for _, run in Choice().suite(options, workspace).runs:
+            check_plan(run.warmed or run.plan)
     click.echo(f"{options.targets}: {len(workspace.apps)} apps, {count} plans, all sound")
     return 0
 
@@ -386,19 +259,3 @@ def sandbox(seed: int, state: Path | None) -> int:
     except SandboxError as error:
         raise SandboxFailed(str(error)) from error
     return 0
-
-
-@contextmanager
-def sandbox_of(apps: Sequence[str], seed: int) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """Starts these apps of the embedded ecosystem, and stops them after the block: their addresses, and the
-    environment that goes with them."""
-    if not apps:
-        yield {}, {}
-        return
-    from ecoload.sandbox import Sandbox, SandboxError
-
-    try:
-        with Sandbox(apps, seed=seed) as sandbox:
-            yield sandbox.urls, sandbox.secrets
-    except SandboxError as error:
-        raise SandboxFailed(f"{error}; see --base-url for targets of your own") from error

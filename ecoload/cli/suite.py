@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecoload.cli.commands import Options, choice_options, ecoload, sandbox_of, shared_options
+from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
 from ecoload.errors import ApprovalNeeded, GuardRefused, UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ecoload.protocol.suite_folder import SuiteFolder
     from ecoload.report.suite_live import SilentSuiteView, SuiteLineView
     from ecoload.spec.workspace import Workspace
-
-__all__ = ["Choice", "ecoload", "plan_suite"]
 
 REPORTS = Path("tests/perf/reports")
 _OWN = frozenset("resume retest targets scenarios out approve_as as_json no_progress previous".split())
@@ -67,29 +65,15 @@ class Choice:
         )
 
 
-@ecoload.command()
+@click.command()
 @choice_options
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with the suite in this folder.")
 @click.option(
-    "--retest", metavar="APP", default="", help="After a fix: run what failed of APP again, then go on."
+    "--retest", metavar="APP", default="", help="After a fix: run what did not pass of APP again, and go on."
 )
 @click.option("--previous", type=click.Path(path_type=Path), help="An earlier bundle: the score before.")
 @shared_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="The folder that the suite's folder is made in.",
-)
-@click.option(
-    "--approve-as",
-    metavar="NAME",
-    default="",
-    help="Record an unsigned approval by NAME; for the sandbox this command starts, only.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Only the result, as JSON, on standard output.")
-@click.option("--no-progress", is_flag=True, help="Say nothing while it goes.")
+@outcome_options
 @click.pass_context
 def suite(
     context: click.Context,
@@ -134,7 +118,7 @@ def suite(
     return result.exit_code
 
 
-@ecoload.command()
+@click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Only the result, as JSON, on standard output.")
 def readiness(bundle: Path, as_json: bool) -> int:

@@ -82,7 +82,7 @@ def test_outcomes_keep_their_names_and_order() -> None:
 
 @pytest.fixture
 def group() -> click.Group:
-    from ecoload.cli.suite import ecoload as commands
+    from ecoload.cli.commands import ecoload as commands
 
     return commands
 
