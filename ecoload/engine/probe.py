@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import socket
 from collections.abc import Callable, Mapping
@@ -140,7 +141,7 @@ class _Pinned(http.client.HTTPConnection):
 
 
 def _target(plan: Plan, path: StringTemplate, run_id: str) -> str:
-    protocol = {"namespace": plan.protocol.namespace, "name": plan.protocol.name}
+    protocol = dataclasses.asdict(plan.protocol)
     scope = Scope(seed=plan.seed, run_id=run_id, protocol=protocol, env=dict(plan.env), secrets={})
     parts = path.parts if isinstance(path, Text) else (path,)
     text = ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ecoload.spec.phases import KnownIssueShape, PhaseShape
 from ecoload.spec.reach import text_template
-from ecoload.spec.references import broken_names, outside_scope
+from ecoload.spec.references import broken_names, question_scope
 from ecoload.spec.shape import Reading
 from ecoload.spec.targets import App, Targets
 from ecoload.spec.template import nearest
@@ -81,7 +81,7 @@ def _check_issue(
     if issue.route not in known:
         reading.problem((*where, "route"), f"unknown route {issue.route!r}{nearest(issue.route, known)}")
     if issue.retest is not None:
-        scope = outside_scope(app, opened=("apps", issue.app) in reading.broken)
+        scope = question_scope(app, opened=("apps", issue.app) in reading.broken)
         try:
             text_template(issue.retest.get, scope)
         except ValueError as error:

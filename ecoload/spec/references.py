@@ -60,8 +60,15 @@ def broken_names(reading: Reading, where: Where) -> frozenset[str]:
 
 
 def outside_scope(app: App, *, opened: bool) -> Scope:
-    """What is in reach of an app's own headers and probes."""
+    """What is in reach of an app's own headers."""
     return Scope(env=app.env, secrets=app.secrets, inside=False, open=opened)
+
+
+def question_scope(app: App, *, opened: bool) -> Scope:
+    """What is in reach of the path of what is asked beside a load: a path stands in messages and logs, so
+    no secret is."""
+    later = {"secret": "cannot stand in a path, which is written down; an app's `auth:` is for that"}
+    return Scope(env=app.env, inside=False, open=opened, later=later)
 
 
 def _check_app(name: str, app: App, targets: Targets, reading: Reading, environ: Mapping[str, str]) -> None:
@@ -79,7 +86,7 @@ def _check_app(name: str, app: App, targets: Targets, reading: Reading, environ:
     scope = outside_scope(app, opened=where in reading.broken)
     for header, raw in app.headers.items():
         _check_text(raw, scope, (*where, "headers", header), reading)
-    _check_probes(app, scope, where, reading)
+    _check_probes(app, question_scope(app, opened=where in reading.broken), where, reading)
     _check_cleanup(app, where, reading)
     _check_auth(app, where, targets, reading)
     known = {*app.routes, *broken_names(reading, (*where, "routes"))}

@@ -314,6 +314,8 @@ def _check_name(name: tuple[str, ...], scope: Scope) -> str | None:
     if head == "protocol":
         known = member in PROTOCOL_FIELDS
         return None if known else f"unknown name {shown!r}{nearest(member, PROTOCOL_FIELDS)}"
+    if head == "secret" and head in scope.later:
+        return f"{shown!r} {scope.later[head]}"
     if scope.open:
         return None
     if head == "data":

@@ -250,6 +250,7 @@ def test_hollow_scenarios_are_problems_and_never_a_crash(write: Write, text: str
         ),
         ("headers: {X: '${secret.TOKEN}'}", "'secret.TOKEN' is not declared under the app's secrets:"),
         ("headers: {X: '${env.TOKEN}'}", "'env.TOKEN' is not declared under the app's env: [NAMES]"),
+        ("version_from: {get: '/v?k=${secret.KEY}', json: $.v}", "'secret.KEY' cannot stand in a path"),
         ("headers: {Host: x}", "Host is set by ecoload itself"),
         ("headers: {'a b': x}", "'a b' is not a header name"),
         ('headers: {X: "a\\nb"}', "CR, LF and NUL must not stand here"),
