@@ -86,10 +86,19 @@ def _reasons(items: Sequence[Item], result: Tree) -> Iterator[str]:
     unsure = [item for item in items if item.verdict is Cell.INCONCLUSIVE]
     for item in items:
         if item.verdict is not Cell.PASS and not (doubts and item in unsure):
-            yield f"{item.app} {item.of}: {item.last.reason or item.last.was}"
+            yield f"{item.app} {item.of}: {_why(item)}"
     if doubts and unsure:
         status, why = result["validity"]["status"], "; ".join(doubts)
         yield f"{len(unsure)} of {len(items)} cannot be told, the measurement is {status}: {why}"
+
+
+def _why(item: Item) -> str:
+    if item.verdict is Cell.MITIGATED:
+        before = f", {item.first.was} without" if item.first.verdict == "FAIL" else ""
+        return f"{item.issue}, {item.last.was} under its remedy{before}"
+    if item.verdict is Cell.WAIVED:
+        return f"{item.issue}, waived: {item.last.reason or item.last.was}"
+    return item.last.reason or item.last.was
 
 
 def _items(runs: Sequence[OneRun], issues: Sequence[KnownIssue], today: date) -> Iterator[Item]:

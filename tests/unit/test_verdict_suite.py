@@ -148,6 +148,9 @@ def test_an_issue_that_passes_only_under_its_remedy_is_mitigated_and_caps_the_st
     assert result.phases[0].verdict is Cell.MITIGATED
     item = result.phases[0].cells[0].items[0]
     assert (item.first.value, item.last.value, item.issue) == (1085.0, 31.0, "A8-PERF-001")
+    assert result.phases[0].cells[0].reasons == (
+        "a8 overview: A8-PERF-001, 31.0 ms under its remedy, 1,085 ms without",
+    )
     assert "add a cache" in result.conditions[0]
 
 
@@ -230,6 +233,7 @@ def test_a_waiver_lets_the_protocol_go_on_and_shows() -> None:
     waived = replace(ISSUE, waiver=WAIVER)
     result = a8(one("first", COLD), one("warmed", overview("FAIL", 400.0)), known_issues=(waived,))
     assert result.phases[0].verdict is Cell.WAIVED
+    assert result.phases[0].cells[0].reasons == ("a8 overview: A8-PERF-001, waived: 400.0 against 150.0",)
     assert passes_gate(result.phases[0].verdict, rehearsal=False)
     assert (result.status, result.exit_code) == (SuiteStatus.CONDITIONAL, 8)
     issue = result.known_issues[0]
