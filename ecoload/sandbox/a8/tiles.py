@@ -148,16 +148,16 @@ class Tiles:
         return {"rows": [_row(row, bytes.decode) for row in found], "total": await self._total(query)}
 
     async def lineage(self, lineage_id: str) -> Document:
-        """What happened to one thing, in the order it happened."""
-        rows = await self._read(
-            f"SELECT {_ROW} FROM events WHERE lineage_id = ? ORDER BY at, sequence LIMIT ?",
+        """What happened to one thing, in the order it happened. One query, so that the total is that of the
+        very rows: between two an event may come in."""
+        found = await self._read(
+            f"SELECT {_ROW}, COUNT(*) OVER () FROM events WHERE lineage_id = ? ORDER BY at, sequence LIMIT ?",
             (lineage_id, MAX_LINEAGE),
         )
-        counted = await self._read("SELECT COUNT(*) FROM events WHERE lineage_id = ?", (lineage_id,))
         return {
             "lineage_id": lineage_id,
-            "rows": [_row(row, orjson.Fragment) for row in rows],
-            "total": counted[0][0],
+            "rows": [_row(row[:-1], orjson.Fragment) for row in found],
+            "total": found[0][-1] if found else 0,
         }
 
     async def _sums(self, query: Query, condition: str, measures: str) -> list[int]:
