@@ -19,6 +19,8 @@ from ecoload.spec.workspace import load_workspace, make_plan
 from tests.integration.driving import Silent
 from tests.integration.ecosystem import call
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -24,6 +24,8 @@ from tests.integration.driving import SECOND, Silent, gets, plan_of, run
 from tests.servers.latency import Fixed, LatencyServer
 from tests.servers.recorder import Arrival, Recorder
 
+pytestmark = pytest.mark.alone
+
 TARGETS = """
 protocol: {{name: Test, assigned_app: A1, mode: staging, namespace: perf_test}}
 profiles:

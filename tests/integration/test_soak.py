@@ -15,6 +15,8 @@ from ecoload.spec.workspace import load_workspace, make_plan
 from tests.integration.driving import Silent
 from tests.integration.ecosystem import faults
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 SCALE = 0.0064
 """Of an hour: 23 s."""

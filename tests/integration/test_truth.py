@@ -12,6 +12,8 @@ from ecoload.plan import Arrivals, ConstantArrivalRate, OnExhausted
 from tests.integration.driving import SECOND, Silent, gets, plan_of, run
 from tests.servers.latency import Fixed, LatencyServer, LogNormal, Stall
 
+pytestmark = pytest.mark.alone
+
 
 def open_rate(rate: float, seconds: float, arrivals: Arrivals = Arrivals.UNIFORM) -> ConstantArrivalRate:
     return ConstantArrivalRate(
