@@ -61,7 +61,7 @@ class SuiteFolder:
 
     @property
     def suite_id(self) -> str:
-        return self.path.name
+        return self.path.resolve().name
 
     def begin(self, outline: Outline, asked: AskedFor, started_at: str, inputs: Mapping[str, Path]) -> None:
         """Makes the folder. `inputs` are the files people wrote, by their path within the workspace."""

@@ -1,0 +1,134 @@
+"""A suite's folder comes from anywhere: whatever was written into it, nothing is sent that nobody approved,
+nothing is touched outside, and what is wrong with it is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.approving import Place, commit, request_of
+from tests.servers.recorder import Recorder
+
+TARGETS = """
+protocol: {{namespace: perf_test}}
+profiles:
+  once: {{executor: shared-iterations, vus: 1, iterations: 3, max_duration: 5s}}
+phases:
+  - {{name: first, profile: once}}
+apps:
+  one:
+    base_url: {url}
+    routes: {{home: {{get: /, effect: none}}}}  # no environment is stated: it is production
+"""
+SUITE = ("suite", "--no-progress")
+
+
+@pytest.fixture(autouse=True)
+def tools(tool: Callable[[str], Path]) -> None:
+    tool("ssh-keygen")
+    tool("git")
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with Recorder() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def place(tmp_path: Path, recorder: Recorder) -> Place:
+    place = Place(tmp_path, recorder.url)
+    (place.workspace / "targets.yaml").write_text(TARGETS.format(url=recorder.url))
+    commit(place.workspace)
+    return place
+
+
+def begun(place: Place) -> Path:
+    """The folder of a new suite."""
+    known = set(place.workspace.glob("runs/*-suite-*"))
+    place.command(*SUITE)
+    (folder,) = set(place.workspace.glob("runs/*-suite-*")) - known
+    return folder
+
+
+def approved(place: Place, *terms: str) -> Path:
+    """The folder of a suite that was begun, waited for an approval, and got it."""
+    folder = begun(place)
+    execution_hash = request_of(place.workspace)["execution_hash"]
+    done = place.command("approve", execution_hash, "--by", "bob", "--reason", "June", *terms)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def resume(place: Place, folder: Path, **environ: str) -> tuple[int, str]:
+    done = place.command(*SUITE, "--resume", str(folder), environ=environ)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+def edited(path: Path, change: Callable[[Any], None]) -> None:
+    tree = json.loads(path.read_bytes())
+    change(tree)
+    path.write_text(json.dumps(tree))
+
+
+def wait_until(moment: str) -> None:
+    time.sleep(max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()) + 0.01)
+
+
+# --- Approvals --------------------------------------------------------------------------------------
+
+
+def test_a_use_that_was_written_into_the_folder_by_hand_is_none(place: Place, recorder: Recorder) -> None:
+    folder = approved(place)
+    assert resume(place, folder)[0] in (0, 5)
+    assert len(recorder.arrivals) == 3
+
+    other = begun(place)
+    shutil.copyfile(folder / "approval.json", other / "approval.json")
+    code, err = resume(place, other)
+    assert (code, "it was used by run" in err) == (7, True)
+    edited(other / "approval.json", lambda tree: tree["used"].update(run=other.name))
+    code, err = resume(place, other)
+    assert (code, f"knows no use of it by {other.name}" in err) == (7, True), err
+    assert len(recorder.arrivals) == 3
+
+
+def test_an_approval_goes_with_its_folder_to_a_machine_with_another_ledger(
+    place: Place, recorder: Recorder
+) -> None:
+    folder = approved(place)
+    assert resume(place, folder)[0] in (0, 5)
+    moved = place.root / "elsewhere" / folder.name
+    shutil.copytree(folder, moved)
+    shutil.rmtree(moved / "first")
+    for _ in range(2):
+        assert resume(place, moved, ECOLOAD_LEDGER=str(place.root / "another"))[0] in (0, 5)
+    assert len(recorder.arrivals) == 6
+    entries = (place.root / "another" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(entry)["kind"] for entry in entries] == ["approved", "used"]
+
+
+def test_once_its_time_is_over_a_resume_needs_another_approval(place: Place, recorder: Recorder) -> None:
+    folder = approved(place, "--expires", "4s")
+    assert resume(place, folder)[0] in (0, 5)
+    expires = json.loads((folder / "approval.json").read_bytes())["approval"]["expires_at"]
+    wait_until(expires)
+    shutil.rmtree(folder / "first")
+    code, err = resume(place, folder)
+    assert (code, "it expired at" in err) == (3, True), err
+    assert len(recorder.arrivals) == 3
+
+
+def test_a_suite_is_known_by_its_folder_however_that_is_named(place: Place, recorder: Recorder) -> None:
+    folder = approved(place)
+    assert resume(place, folder)[0] in (0, 5)
+    done = place.command(*SUITE, "--resume", ".", cwd=folder)
+    assert done.returncode in (0, 5), done.stderr
