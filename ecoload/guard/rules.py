@@ -18,7 +18,7 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, parse_qsl, unquote
 
 from ecoload.errors import GuardRefused
@@ -34,14 +34,16 @@ from ecoload.guard.paths import (
     standing_at,
     with_holes,
 )
-from ecoload.guard.reach import questions, steps, used_origins
+from ecoload.guard.reach import is_production, questions, steps, used_origins
 from ecoload.guard.text import has_dot_segment, header_value_ok
 from ecoload.plan import Origin, Plan, Route, Step
+from ecoload.plan.suite import Watched
 
-__all__ = ["RedirectRules", "check_plan", "namespace_value", "redirect_allowed"]
+__all__ = ["RedirectRules", "check_plan", "check_watched", "namespace_value", "redirect_allowed"]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding"})
+_LEAST_WARMING_NS = 1_000_000_000
 _OVERRIDING = frozenset(
     "x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url".split()
 )
@@ -60,6 +62,16 @@ def check_plan(plan: Plan) -> None:
     refusals += _beside_refusals(plan)
     if refusals:
         raise GuardRefused("\n".join(dict.fromkeys(refusals)))
+
+
+def check_watched(plan: Plan, watched: Iterable[Watched]) -> None:
+    """Raises GuardRefused for what must not be probed while a suite runs; `plan` has the apps' origins."""
+    refusals: list[str] = []
+    for one in watched:
+        name = f"health of {one.app}"
+        refusals += _question_refusals(plan, name, one.probe.origin, "GET", with_holes(one.probe.path))
+    if refusals:
+        raise GuardRefused("\n".join(refusals))
 
 
 def redirect_allowed(
@@ -123,7 +135,7 @@ class RedirectRules:
 
     def _may(self, index: int, from_origin: int, method: str, parts: SplitResult, route: int | None) -> bool:
         origin = self._plan.origins[index]
-        if origin.environment == "production" and index not in self._used | {from_origin}:
+        if is_production(self._plan, index) and index not in self._used | {from_origin}:
             # Nobody was asked to approve it.
             return False
         if denied_by(self._plan.deny, method, parts.path or "/"):
@@ -184,7 +196,7 @@ def _step_refusals(plan: Plan, step: Step) -> Iterator[str]:
     yield from _header_refusals(step)
     if route.effect == "write":
         yield from _write_refusals(plan, step, route, name)
-    elif route.effect == "fault" and origin.environment == "production":
+    elif route.effect == "fault" and is_production(plan, step.origin):
         yield f"route {name} injects a fault, and {origin.app} is production"
 
 
@@ -253,6 +265,9 @@ def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator
 def _beside_refusals(plan: Plan) -> Iterator[str]:
     for name, origin, path in questions(plan):
         yield from _question_refusals(plan, name, origin, "GET", with_holes(path))
+    for warm in plan.warm:
+        if 0 < warm.every_ns < _LEAST_WARMING_NS:
+            yield "warm: it would be asked more than once a second, and that would be load"
     if plan.auth is not None:
         yield from _question_refusals(plan, "auth", plan.auth.origin, "POST", plan.auth.path)
         if plan.auth.secret not in dict(plan.secrets):

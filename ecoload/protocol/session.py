@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -22,10 +23,10 @@ import orjson
 from ecoload.engine.interrupts import interrupts
 from ecoload.errors import EcoloadError, GuardRefused, UsageError
 from ecoload.guard.grants import Grant
-from ecoload.guard.reach import steps
+from ecoload.guard.reach import is_production, steps, used_origins
 from ecoload.measure.plan_file import read_outline
 from ecoload.plan import Plan
-from ecoload.plan.suite import Outline, SuitePlan
+from ecoload.plan.suite import Outline, SuitePlan, Watched
 from ecoload.protocol.availability import asking, read_uptime, watching
 from ecoload.protocol.suite import Conduct, SuiteView, conduct
 from ecoload.protocol.suite_folder import AVAILABILITY, ERROR, PROTOCOL, SUITE, SuiteFolder, runs_among
@@ -68,12 +69,17 @@ def newest_folder(out: Path) -> Path:
 
 
 def same_plan(suite: SuitePlan, outline: Outline) -> None:
-    """Raises GuardRefused where a suite is not the one that an outline is of."""
+    """Raises GuardRefused where a suite is not the one that an outline is of: in what is sent, or in what it
+    is judged by."""
     if suite.execution_hash != outline.execution_hash:
         raise GuardRefused(
             f"what would be sent is not what this suite began with (plan {suite.execution_hash}, begun as "
             f"{outline.execution_hash}): an address, a file, or the tool has changed. Begin a new suite"
         )
+    made = suite.outline()
+    changed = [f.name for f in dataclasses.fields(made) if getattr(made, f.name) != getattr(outline, f.name)]
+    if changed:
+        raise GuardRefused(f"{PROTOCOL} was changed since this suite began: {', '.join(changed)}")
 
 
 def inputs_of(targets: Path, scenarios: Path, plans: Iterable[Plan]) -> dict[str, Path]:
@@ -103,8 +109,7 @@ def carry_out_suite(session: Session, view: SuiteView) -> SuiteResult:
         grant=session.grant,
         retest=session.retest,
     )
-    # Whoever is production is not even probed before somebody has approved it.
-    watched = [one for one in suite.watched if not _is_waiting(plan, one.app, session)]
+    watched = [one for one in suite.watched if _may_be_watched(one, session)]
     with interrupts() as heard:
         try:
             with watching(folder.path / AVAILABILITY, watched, asking(plan, folder.suite_id)):
@@ -149,7 +154,7 @@ def judged_from(members: Mapping[str, bytes], suite_id: str = "") -> SuiteResult
 
 def _close(session: Session, *, interrupted: bool) -> SuiteResult:
     folder = session.folder
-    outline, _, started_at = folder.read()
+    _, _, started_at = folder.read()
     ended = datetime.now(UTC)
     facts = SuiteFacts(
         suite_id=folder.suite_id,
@@ -164,7 +169,7 @@ def _close(session: Session, *, interrupted: bool) -> SuiteResult:
         uptime=_uptime(folder),
         previous=session.previous,
     )
-    result = judge_suite(outline, facts)
+    result = judge_suite(session.suite.outline(), facts)
     folder.write(SUITE, result.to_json())
     return result
 
@@ -176,9 +181,13 @@ def _uptime(folder: SuiteFolder) -> Mapping[str, tuple[int, int]]:
         return {}
 
 
-def _is_waiting(plan: Plan, app: str, session: Session) -> bool:
-    production = any(o.app == app and o.environment == "production" for o in plan.origins)
-    return production and session.grant is None
+def _may_be_watched(one: Watched, session: Session) -> bool:
+    """Whoever is production is not even probed unless somebody has approved that it is sent to."""
+    plan = session.suite.phases[0].runs[0].plan
+    if not is_production(plan, one.probe.origin):
+        return True
+    sent_to = (run.plan.origins[i].app for _, run in session.suite.runs for i in used_origins(run.plan))
+    return session.grant is not None and one.app in sent_to
 
 
 def _body_files(plan: Plan) -> Iterator[str]:

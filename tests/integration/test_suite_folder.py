@@ -21,7 +21,7 @@ protocol: {{namespace: perf_test}}
 profiles:
   once: {{executor: shared-iterations, vus: 1, iterations: 3, max_duration: 5s}}
 phases:
-  - {{name: first, profile: once}}
+  - {{name: first, profile: once, gate: pass}}
 apps:
   one:
     base_url: {url}
@@ -83,6 +83,15 @@ def wait_until(moment: str) -> None:
     time.sleep(max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()) + 0.01)
 
 
+def other_app(place: Place, url: str, environment: str, *, deny: str = "[]") -> None:
+    """Adds an app that only stands there: it has a health route, and no phase sends to it."""
+    targets = place.workspace / "targets.yaml"
+    app = f"base_url: '{url}', environment: {environment}, health: [up]"
+    up = f"{{{app}, routes: {{up: {{get: /up, effect: none}}}}}}"
+    targets.write_text(f"{targets.read_text()}  two: {up}\nguardrails: {{deny: {deny}}}\n")
+    commit(place.workspace)
+
+
 # --- Approvals --------------------------------------------------------------------------------------
 
 
@@ -132,3 +141,43 @@ def test_a_suite_is_known_by_its_folder_however_that_is_named(place: Place, reco
     assert resume(place, folder)[0] in (0, 5)
     done = place.command(*SUITE, "--resume", ".", cwd=folder)
     assert done.returncode in (0, 5), done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda outline: outline.update(uptime=0.5),
+        lambda outline: outline["phases"][0].update(gate="none"),
+        lambda outline: outline.update(rehearsal=["only a test"]),
+        lambda outline: outline.update(execution_hash="a" * 64),
+    ],
+)
+def test_what_a_suite_is_judged_by_is_not_changed_in_its_folder(
+    place: Place, recorder: Recorder, change: Callable[[Any], None]
+) -> None:
+    folder = approved(place)
+    edited(folder / "protocol.json", lambda tree: change(tree["outline"]))
+    code, err = resume(place, folder)
+    assert (code, "since this suite began" in err or "is not what this suite began with" in err) == (7, True)
+    assert not recorder.arrivals
+
+
+# --- What is probed ---------------------------------------------------------------------------------
+
+
+def test_an_approval_of_one_production_app_is_none_to_probe_another(place: Place, recorder: Recorder) -> None:
+    with Recorder() as other:
+        other_app(place, other.url, "production")
+        folder = approved(place)
+        assert resume(place, folder)[0] in (0, 5)
+        assert (len(recorder.arrivals), other.paths()) == (3, [])
+
+
+def test_an_availability_probe_goes_to_nothing_that_is_denied(place: Place) -> None:
+    with Recorder() as other:
+        other_app(place, other.url, "staging", deny='["GET /up"]')
+        done = place.command(*SUITE)
+        assert done.returncode == 7
+        assert "health of two: GET '/up' of two is denied" in done.stderr
+        assert place.command("validate").returncode == 7
+        assert not other.arrivals

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecoload.errors import GuardRefused
-from ecoload.guard.rules import RedirectRules, check_plan, namespace_value, redirect_allowed
+from ecoload.guard.rules import RedirectRules, check_plan, check_watched, namespace_value, redirect_allowed
 from ecoload.plan import (
     Array,
     Body,
@@ -33,6 +33,7 @@ from ecoload.plan import (
     Value,
     Warm,
 )
+from ecoload.plan.suite import Watched
 from tests.unit.guard_plans import (
     A2,
     A8,
@@ -282,6 +283,27 @@ def test_probes_read_and_do_nothing_else() -> None:
 
 
 # --- Tokens ---------------------------------------------------------------------------------------
+
+
+def test_warming_is_no_load() -> None:
+    check_plan(plan(warm=(Warm(0, "/warm"), Warm(0, "/warm", 1_000_000_000))))
+    assert "warm: it would be asked more than once a second" in refused(
+        plan(warm=(Warm(0, "/w", 999_999_999),))
+    )
+
+
+def test_what_is_watched_is_a_question_like_any_other() -> None:
+    up, reset = (Watched("a8", Probe(1, path, "$")) for path in ("/up", "/refresh"))
+    effect = Route("a8", "renew", "GET", "/refresh", "fault")
+    made = plan(routes=(*ROUTES, effect), deny=("GET /api/up",))
+    check_watched(plan(), [up, reset])
+    with pytest.raises(GuardRefused) as caught:
+        check_watched(made, [up, reset])
+    assert str(caught.value).splitlines() == [
+        "health of a8: GET '/up' of a8 is denied (guardrails: deny: 'GET /api/up')",
+        "health of a8: GET '/refresh' is route a8.renew, which has an effect",
+    ]
+
 
 TOKENS = ClientCredentials(1, "/token", "me", "KEY")
 

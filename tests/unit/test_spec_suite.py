@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,13 @@ def test_the_hash_covers_every_run_its_order_and_how_many_go_on_together(write: 
     ]
     assert len({suite.execution_hash for suite in suites}) == len(suites)
     assert make_suite(write()).execution_hash == suites[0].execution_hash
+
+
+def test_the_hash_covers_what_is_probed_and_whether_it_is_a_rehearsal(write: Write) -> None:
+    plain = make_suite(write(), phases=("ramp",))
+    watched = (dataclasses.replace(plain.watched[0], probe=plain.watched[1].probe), plain.watched[1])
+    assert dataclasses.replace(plain, watched=watched).execution_hash != plain.execution_hash
+    assert dataclasses.replace(plain, rehearsal=()).execution_hash != plain.execution_hash
 
 
 def test_runs_side_by_side_are_added_up_for_the_approval(write: Write) -> None:
