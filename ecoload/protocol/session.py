@@ -31,6 +31,7 @@ from ecoload.protocol.availability import asking, read_uptime, watching
 from ecoload.protocol.suite import Conduct, SuiteView, conduct
 from ecoload.protocol.suite_folder import AVAILABILITY, ERROR, PROTOCOL, SUITE, SuiteFolder, runs_among
 from ecoload.spec.feeders import FILE
+from ecoload.spec.files import is_inside
 from ecoload.verdict.suite import FIRST, SuiteFacts, judge_suite
 from ecoload.verdict.suite_result import SuiteResult
 
@@ -83,7 +84,8 @@ def same_plan(suite: SuitePlan, outline: Outline) -> None:
 
 
 def inputs_of(targets: Path, scenarios: Path, plans: Iterable[Plan]) -> dict[str, Path]:
-    """The files people wrote, by their path within a workspace: what a resume needs. No secret is one."""
+    """The files people wrote, by their path within a workspace: what a resume needs. No secret is one, and no
+    key; a certificate that lies elsewhere is not copied."""
     root = targets.parent
     found = {"targets.yaml": targets}
     if (root / FILE).exists():
@@ -91,7 +93,7 @@ def inputs_of(targets: Path, scenarios: Path, plans: Iterable[Plan]) -> dict[str
     for path in sorted(scenarios.iterdir()) if scenarios.is_dir() else ():
         if path.suffix in (".yaml", ".py") and path.is_file():
             found[f"scenarios/{path.name}"] = path
-    for name in {name for plan in plans for name in _body_files(plan)}:
+    for name in {name for plan in plans for name in (*_body_files(plan), *_certificates(plan))}:
         found[name] = root / name
     return found
 
@@ -196,3 +198,8 @@ def _body_files(plan: Plan) -> Iterator[str]:
             for step in steps(part):
                 if step.body is not None:
                     yield from (name for name, _ in step.body.file_sha256)
+
+
+def _certificates(plan: Plan) -> Iterator[str]:
+    for origin in plan.origins:
+        yield from (name for name, _ in origin.tls_sha256 if is_inside(name))

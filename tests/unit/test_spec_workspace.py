@@ -338,6 +338,10 @@ def test_a_profile_condition_names_a_route_of_some_app_or_is_a_mistake(write: Wr
         ("- {route: health, file: nowhere.bin}", "nowhere.bin cannot be read"),
         ("- {route: health, file: ../../x}", "is outside the workspace"),
         (
+            "- {route: health, file: scenarios/../targets.yaml}",
+            "is outside the workspace; name one within",
+        ),
+        (
             "- {choose: [{weight: 0, steps: [{route: health}]}]}",
             "steps[0].choose[0].weight: should be greater than 0",
         ),
