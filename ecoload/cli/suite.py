@@ -179,7 +179,7 @@ class _Call:
         """The session, everything made ready; nothing is sent yet."""
         from ecoload.engine.fleet import raise_file_limit
         from ecoload.guard.approval import gated_phases
-        from ecoload.protocol.session import Session, new_folder, same_plan
+        from ecoload.protocol.session import Session, check_runs, new_folder, same_plan
         from ecoload.protocol.suite import pinned
         from ecoload.protocol.suite_folder import SuiteFolder
 
@@ -197,6 +197,7 @@ class _Call:
             suite = pinned(choice.suite(options, workspace, urls) if urls else suite)
             if self.resume is not None:
                 same_plan(suite, folder.read()[0])
+                check_runs(folder)
             else:
                 self._begin(folder, suite)
             secrets = self._secrets(suite, os.environ | environment)
@@ -312,6 +313,7 @@ def _asked_before(folder: SuiteFolder) -> tuple[Options, Choice]:
     """What a suite was asked for when it was begun, from the copy in its folder."""
     from ecoload.protocol.suite_folder import WORKSPACE
 
+    folder.refuse_links()
     _, asked, _ = folder.read()
     options = Options(
         targets=folder.path / WORKSPACE / "targets.yaml",

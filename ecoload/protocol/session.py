@@ -35,6 +35,9 @@ from ecoload.spec.files import is_inside
 from ecoload.verdict.suite import FIRST, SuiteFacts, judge_suite
 from ecoload.verdict.suite_result import SuiteResult
 
+_NO_SUITE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+"""What comes of judging what is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -81,6 +84,17 @@ def same_plan(suite: SuitePlan, outline: Outline) -> None:
     changed = [f.name for f in dataclasses.fields(made) if getattr(made, f.name) != getattr(outline, f.name)]
     if changed:
         raise GuardRefused(f"{PROTOCOL} was changed since this suite began: {', '.join(changed)}")
+
+
+def check_runs(folder: SuiteFolder) -> None:
+    """Raises UsageError where what a folder holds of runs is not what runs leave."""
+    outline, _, started_at = folder.read()
+    try:
+        runs, uptime = folder.runs(), _uptime(folder)
+        facts = SuiteFacts(folder.suite_id, started_at, started_at, 0.0, runs, uptime=uptime)
+        judge_suite(outline, facts).to_json()
+    except _NO_SUITE as error:
+        raise UsageError(f"{folder.path}: its runs are not those of this version: {error!r}") from error
 
 
 def inputs_of(targets: Path, scenarios: Path, plans: Iterable[Plan]) -> dict[str, Path]:
@@ -149,9 +163,9 @@ def judged_from(members: Mapping[str, bytes], suite_id: str = "") -> SuiteResult
             uptime=read_uptime(members.get(AVAILABILITY, b"").decode(errors="replace").splitlines()),
             previous=earlier,
         )
-    except (KeyError, TypeError, orjson.JSONDecodeError) as error:
+        return judge_suite(outline, facts)
+    except _NO_SUITE as error:
         raise UsageError(f"these are not the files of a suite of this version: {error!r}") from error
-    return judge_suite(outline, facts)
 
 
 def _close(session: Session, *, interrupted: bool) -> SuiteResult:

@@ -71,6 +71,8 @@ def make_plan(
     _known("profile", profile, targets.profiles)
     if not (math.isfinite(duration_scale) and duration_scale > 0):
         raise UsageError(f"the duration scale must be above 0, got {duration_scale}")
+    if not -(2**63) <= seed < 2**63:
+        raise UsageError(f"the seed must be a number of 64 bits, got {seed}")
     for name in base_urls or {}:
         _known("app", name, targets.apps)
     shape, chosen = targets.apps[app], workspace.profiles[app, profile]

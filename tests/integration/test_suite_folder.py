@@ -143,22 +143,18 @@ def test_a_suite_is_known_by_its_folder_however_that_is_named(place: Place, reco
     assert done.returncode in (0, 5), done.stderr
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda outline: outline.update(uptime=0.5),
-        lambda outline: outline["phases"][0].update(gate="none"),
-        lambda outline: outline.update(rehearsal=["only a test"]),
-        lambda outline: outline.update(execution_hash="a" * 64),
-    ],
-)
-def test_what_a_suite_is_judged_by_is_not_changed_in_its_folder(
-    place: Place, recorder: Recorder, change: Callable[[Any], None]
-) -> None:
-    folder = approved(place)
-    edited(folder / "protocol.json", lambda tree: change(tree["outline"]))
-    code, err = resume(place, folder)
-    assert (code, "since this suite began" in err or "is not what this suite began with" in err) == (7, True)
+def test_what_a_suite_is_judged_by_is_not_changed_in_its_folder(place: Place, recorder: Recorder) -> None:
+    file = approved(place) / "protocol.json"
+    whole = file.read_bytes()
+    for change, said in (
+        ({"uptime": 0.5}, "was changed since this suite began: uptime"),
+        ({"rehearsal": ["only a test"]}, "was changed since this suite began: rehearsal"),
+        ({"execution_hash": "a" * 64}, "is not what this suite began with"),
+    ):
+        edited(file, lambda tree, change=change: tree["outline"].update(change))
+        code, err = resume(place, file.parent)
+        assert (code, said in err) == (7, True), err
+        file.write_bytes(whole)
     assert not recorder.arrivals
 
 
@@ -181,3 +177,44 @@ def test_an_availability_probe_goes_to_nothing_that_is_denied(place: Place) -> N
         assert "health of two: GET '/up' of two is denied" in done.stderr
         assert place.command("validate").returncode == 7
         assert not other.arrivals
+
+
+# --- What lies in it --------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_through_a_link_in_the_folder(place: Place, recorder: Recorder) -> None:
+    folder, outside = approved(place), place.root / "outside"
+    outside.write_text("as it was")
+    for name in ("suite.json.new", "availability.csv"):
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(outside)
+        code, err = resume(place, folder)
+        assert (code, f"{name} is a link" in err) == (2, True), err
+        # Neither does an approver's command read through it.
+        execution_hash = json.loads((folder / "protocol.json").read_bytes())["outline"]["execution_hash"]
+        done = place.command("approve", execution_hash, "--by", "bob", "--reason", "x")
+        assert (done.returncode, f"{name} is a link" in done.stderr) == (2, True)
+        link.unlink()
+    assert outside.read_text() == "as it was"
+    assert not recorder.arrivals
+
+
+def test_what_is_wrong_in_the_folder_is_said(place: Place, recorder: Recorder) -> None:
+    folder = approved(place)
+    for file, content in (
+        ("protocol.json", "[]"),
+        ("approval.json", '{"schema": "ecoload.grant/1"}'),
+        ("first/one/run.json", '{"routes": 7}'),
+        ("first/one/error.json", "7"),
+        ("workspace/targets.yaml", "apps: ["),
+    ):
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_bytes() if path.exists() else None
+        path.write_text(content)
+        code, err = resume(place, folder)
+        assert code in (2, 7), (file, err)
+        assert "internal error" not in err
+        path.unlink() if before is None else path.write_bytes(before)
+    assert not recorder.arrivals
