@@ -234,6 +234,19 @@ def test_the_hash_covers_what_is_probed_and_whether_it_is_a_rehearsal(write: Wri
     assert dataclasses.replace(plain, rehearsal=()).execution_hash != plain.execution_hash
 
 
+@pytest.mark.parametrize("app", ["a1", "a2"])
+def test_an_app_of_the_embedded_sandbox_beside_one_elsewhere_is_the_same_before_it_is_up(
+    write: Write, app: str
+) -> None:
+    workspace = write(TARGETS.replace(f"https://{app}.example", "sandbox"))
+    before = make_suite(workspace)
+    up = make_suite(workspace, base_urls={app: "http://127.0.0.1:4711"}, embedded={app})
+    assert before.execution_hash == up.execution_hash
+    for _, run in before.runs:
+        assert [origin.app for origin in run.plan.origins if origin.embedded] == [app]
+    assert [watched.app for watched in before.watched] == ["a1", "a2"]
+
+
 def test_runs_side_by_side_are_added_up_for_the_approval(write: Write) -> None:
     assert gated_phases(make_suite(write(), phases=("ramp",))) == {}
     together = gated_phases(make_suite(write(), phases=("ramp",), parallel=2))
