@@ -43,7 +43,6 @@ __all__ = ["RedirectRules", "check_plan", "check_watched", "namespace_value", "r
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding"})
-_LEAST_WARMING_NS = 1_000_000_000
 _OVERRIDING = frozenset(
     "x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url".split()
 )
@@ -265,9 +264,6 @@ def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator
 def _beside_refusals(plan: Plan) -> Iterator[str]:
     for name, origin, path in questions(plan):
         yield from _question_refusals(plan, name, origin, "GET", with_holes(path))
-    for warm in plan.warm:
-        if 0 < warm.every_ns < _LEAST_WARMING_NS:
-            yield "warm: it would be asked more than once a second, and that would be load"
     if plan.auth is not None:
         yield from _question_refusals(plan, "auth", plan.auth.origin, "POST", plan.auth.path)
         if plan.auth.secret not in dict(plan.secrets):

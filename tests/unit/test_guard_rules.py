@@ -285,13 +285,6 @@ def test_probes_read_and_do_nothing_else() -> None:
 # --- Tokens ---------------------------------------------------------------------------------------
 
 
-def test_warming_is_no_load() -> None:
-    check_plan(plan(warm=(Warm(0, "/warm"), Warm(0, "/warm", 1_000_000_000))))
-    assert "warm: it would be asked more than once a second" in refused(
-        plan(warm=(Warm(0, "/w", 999_999_999),))
-    )
-
-
 def test_what_is_watched_is_a_question_like_any_other() -> None:
     up, reset = (Watched("a8", Probe(1, path, "$")) for path in ("/up", "/refresh"))
     effect = Route("a8", "renew", "GET", "/refresh", "fault")

@@ -88,6 +88,7 @@ def problems(write: Write, old: str, new: str) -> list[str]:
         ("remedy: cache it, ", "", "11: known_issues[0].remedy: is missing: what is to be done about it"),
         ("get: /warm", "get: warm", "11: known_issues[0].retest.get: 'warm' does not fit the form"),
         ("get: /warm", "get: '/warm${data.x}'", "11: known_issues[0].retest.get:"),
+        ("every: 4m", "every: 999ms", "11: known_issues[0].retest.every: expected at least 1s"),
         ("health: [up]", "health: [upp]", "16: apps.a1.health[0]: unknown route 'upp'; did you mean 'up'?"),
     ],
 )  # fmt: skip
