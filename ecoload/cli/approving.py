@@ -96,20 +96,25 @@ def permit_for(
 ) -> Permit:
     """How a run, or a suite of these plans, gets its grant: from the ledger, else from whoever sits at the
     terminal. `again` is the command that goes on once it is approved; this one, where not stated."""
-    scenarios = options.scenarios or workspace / "scenarios"
-    named = {s.name for plan in plans for s in plan.scenarios if s.module is None}
-    written = [scenarios / f"{name}.yaml" for name in sorted(named)]
-    bodies = sorted({workspace / file for plan in plans for file in files_of(plan)})
-    files = [options.targets, *(path for path in written if path.exists()), *bodies]
 
     def get(asked: Asked, run_id: str, folder: Path) -> Grant:
-        desk = open_desk(os.environ, workspace, files)
+        desk = desk_for(options, workspace, plans)
         if approve_as:
             _say("--approve-as is for the sandbox that this command starts, and other places are reached too")
         ask = asking(lambda: _show_plan(folder, asked.execution_hash), workspace)
         return permit(asked, run_id, folder, desk, again=again or this_command(), ask=ask)
 
     return get
+
+
+def desk_for(options: Options, workspace: Path, plans: Sequence[Plan]) -> Desk:
+    """The desk of a run, or a suite, of these plans. Raises GuardRefused, UsageError, ToolMissing."""
+    scenarios = options.scenarios or workspace / "scenarios"
+    named = {s.name for plan in plans for s in plan.scenarios if s.module is None}
+    written = [scenarios / f"{name}.yaml" for name in sorted(named)]
+    bodies = sorted({workspace / file for plan in plans for file in files_of(plan)})
+    files = [options.targets, *(path for path in written if path.exists()), *bodies]
+    return open_desk(os.environ, workspace, files)
 
 
 def asking(show: Callable[[], object], workspace: Path) -> Ask | None:

@@ -169,7 +169,7 @@ def approve(
 @shared_options
 def validate(**shared: Any) -> int:
     """Check every file of a workspace, and send nothing."""
-    from ecoload.guard.rules import check_plan
+    from ecoload.guard.rules import check_plan, check_watched
 
     options = Options(**shared)
     workspace = options.workspace()
@@ -179,8 +179,10 @@ def validate(**shared: Any) -> int:
             check_plan(options.plan(workspace, app, profile))
             count += 1
     if workspace.targets.phases:
-        for _, run in Choice().suite(options, workspace).runs:
+        suite = Choice().suite(options, workspace)
+        for _, run in suite.runs:
             check_plan(run.warmed or run.plan)
+        check_watched(suite.phases[0].runs[0].plan, suite.watched)
     click.echo(f"{options.targets}: {len(workspace.apps)} apps, {count} plans, all sound")
     return 0
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,9 @@ from ecoload.cli.options import Options, choice_options, outcome_options, sandbo
 from ecoload.errors import ApprovalNeeded, GuardRefused, UsageError
 
 if TYPE_CHECKING:
+    from ecoload.guard.asking import Asked
     from ecoload.guard.grants import Grant
+    from ecoload.plan import Plan
     from ecoload.plan.suite import SuitePlan
     from ecoload.protocol.session import Session
     from ecoload.protocol.suite_folder import SuiteFolder
@@ -177,7 +179,7 @@ class _Call:
         """The session, everything made ready; nothing is sent yet."""
         from ecoload.engine.fleet import raise_file_limit
         from ecoload.guard.approval import gated_phases
-        from ecoload.protocol.session import Session, new_folder, same_plan
+        from ecoload.protocol.session import Session, check_runs, new_folder, same_plan
         from ecoload.protocol.suite import pinned
         from ecoload.protocol.suite_folder import SuiteFolder
 
@@ -195,6 +197,7 @@ class _Call:
             suite = pinned(choice.suite(options, workspace, urls) if urls else suite)
             if self.resume is not None:
                 same_plan(suite, folder.read()[0])
+                check_runs(folder)
             else:
                 self._begin(folder, suite)
             secrets = self._secrets(suite, os.environ | environment)
@@ -251,20 +254,18 @@ class _Call:
         """The approval of the gated phases, kept in the folder: the one that is there, else a new use of one.
         None: they wait, and a request lies in the folder."""
         from ecoload.cli.approving import permit_for
-        from ecoload.guard.asking import KEPT, asked_of_suite, keep, kept
-        from ecoload.guard.grants import unsigned, verify
-        from ecoload.guard.signing import read_signers
+        from ecoload.guard.asking import KEPT, asked_of_suite, keep
+        from ecoload.guard.grants import unsigned
 
-        asked = asked_of_suite(suite, gated)
+        asked, plans = asked_of_suite(suite, gated), [run.plan for _, run in suite.runs]
         if self.resume is not None and (folder.path / KEPT).exists():
-            grant = kept(folder.path)
-            signers = read_signers(os.environ, self.root)
-            verify(grant, suite.execution_hash, folder.suite_id, signers, embedded=asked.embedded)
-            return grant
+            found = self._kept(asked, folder, plans)
+            if found is not None:
+                keep(found, folder.path)
+                return found
         if self.approve_as and asked.embedded:
             grant = unsigned(suite.execution_hash, self.approve_as, folder.suite_id, datetime.now(UTC))
         else:
-            plans = [run.plan for _, run in suite.runs]
             again = shlex.join(["ecoload", "suite", "--resume", str(folder.path)])
             try:
                 permit = permit_for(self.options, self.root, plans, self.approve_as, again)
@@ -274,6 +275,22 @@ class _Call:
                 return None
         keep(grant, folder.path)
         return grant
+
+    def _kept(self, asked: Asked, folder: SuiteFolder, plans: Sequence[Plan]) -> Grant | None:
+        """The approval that lies in the folder, held against what is known here; None where its time is
+        over, and it must be given anew. Raises GuardRefused where it does not serve."""
+        from ecoload.cli.approving import desk_for
+        from ecoload.guard.asking import kept, resumed
+        from ecoload.guard.grants import verify
+        from ecoload.guard.signing import Signers
+
+        grant = kept(folder.path)
+        if asked.embedded and not grant.signed.signature:
+            verify(grant, asked.execution_hash, folder.suite_id, Signers("", b""), embedded=True)
+            return grant
+        desk = desk_for(self.options, self.root, plans)
+        verify(grant, asked.execution_hash, folder.suite_id, desk.signers)
+        return None if grant.signed.approval.is_over(desk.now()) else resumed(desk, grant, folder.suite_id)
 
 
 def show_suite(path: Path, execution_hash: str) -> None:
@@ -296,6 +313,7 @@ def _asked_before(folder: SuiteFolder) -> tuple[Options, Choice]:
     """What a suite was asked for when it was begun, from the copy in its folder."""
     from ecoload.protocol.suite_folder import WORKSPACE
 
+    folder.refuse_links()
     _, asked, _ = folder.read()
     options = Options(
         targets=folder.path / WORKSPACE / "targets.yaml",

@@ -3,7 +3,8 @@
 Rules
 -----
 - An answer that is not there is None with its reason, or a note: it never ends a run.
-- Each question carries the token of its moment.
+- Each question carries the token of its moment. What is answered with one of the run's secrets, or with one
+  of its tokens, is no answer.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
+import orjson
+
 from ecoload.engine.errands import Errand, Errands
+from ecoload.engine.hiding import holds_secret
 from ecoload.engine.metrics import kept, metric_value
 from ecoload.engine.probe import ProbeFailed, ask, get
-from ecoload.engine.proofs import answer_to
+from ecoload.engine.proofs import MOST_SHOWN, answer_to
 from ecoload.engine.tokens import Tokens
+from ecoload.guard.paths import HOLE, with_holes
 from ecoload.guard.peaks import total_duration_ns
 from ecoload.measure.asked import ProofAnswer
 from ecoload.measure.memory import MemorySample
@@ -48,7 +53,7 @@ class Beside:
             reason = f"{probe.json} is null"
         if found is None:
             self.notes.append(f"the target's version is not known: {reason}")
-        return "" if found is None else str(found)
+        return "" if found is None else _short(found)
 
     def persisted(self) -> tuple[int | None, str]:
         """How many writes of this run the target holds, or why that is not known."""
@@ -76,7 +81,7 @@ class Beside:
         if self._plan.metrics is None:
             return None
         try:
-            return kept(self._metrics(self._plan.metrics), {*self._secrets, self._tokens.current})
+            return kept(self._metrics(self._plan.metrics), self._hidden)
         except ProbeFailed as error:
             self.notes.append(f"the target's metrics could not be read: {error}")
             return None
@@ -126,7 +131,15 @@ class Beside:
             raise ProbeFailed(f"{said} answered {status}")
 
     def _ask(self, probe: Probe) -> Any:
-        return ask(self._plan, probe, self._run_id, self._tokens.current)
+        found = ask(self._plan, probe, self._run_id, self._tokens.current)
+        if holds_secret(found, self._hidden):
+            app, path = self._plan.origins[probe.origin].app, with_holes(probe.path).replace(HOLE, "…")
+            raise ProbeFailed(f"{app}: GET {path} answered with a secret that it was sent")
+        return found
+
+    @property
+    def _hidden(self) -> set[str]:
+        return {*self._secrets, *self._tokens.all}
 
     def _count(self, probe: Probe) -> tuple[int | None, str]:
         try:
@@ -134,5 +147,10 @@ class Beside:
         except ProbeFailed as error:
             return None, str(error)
         if isinstance(value, bool) or not isinstance(value, int):
-            return None, f"{probe.json} is {value!r}, not a count"
+            return None, f"{probe.json} is {_short(value)}, not a count"
         return value, ""
+
+
+def _short(found: Any) -> str:
+    """What is said of an answer."""
+    return (found if isinstance(found, str) else orjson.dumps(found).decode())[:MOST_SHOWN]

@@ -66,11 +66,17 @@ class Tokens:
         self._fetch = fetch
         self._token = fetch()
         self._handed_on = self._token.value
+        self._all = [self._token.value]
         self._failures, self._reason = 0, ""
 
     @property
     def current(self) -> str:
         return self._token.value
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every token so far."""
+        return tuple(self._all)
 
     @property
     def note(self) -> str:
@@ -93,12 +99,14 @@ class Tokens:
         pause, retry = self._token.refresh_after_s, LEAST_PAUSE_S
         while not wait(pause):
             try:
-                self._token = self._fetch()
+                token = self._fetch()
             except EcoloadError as error:
                 self._failures += 1
                 self._reason = str(error)
                 pause, retry = retry, min(2 * retry, MOST_PAUSE_S)
             else:
+                self._all.append(token.value)
+                self._token = token
                 pause, retry = self._token.refresh_after_s, LEAST_PAUSE_S
 
 

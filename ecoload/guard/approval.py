@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ecoload.guard.peaks import peak_request_rate, peak_vus
-from ecoload.guard.reach import used_origins, used_routes
+from ecoload.guard.reach import is_production, used_origins, used_routes
 from ecoload.plan import Plan
 from ecoload.plan.suite import SuitePlan
 
@@ -43,7 +43,7 @@ def reasons_for_approval(plan: Plan) -> tuple[str, ...]:
                     f"it can send {rate:g} requests a second to {origin.app}, "
                     f"whose max_rps is {origin.max_rps:g}"
                 )
-        if origin.environment == "production":
+        if is_production(plan, index):
             reasons.append(f"{origin.app} ({origin.scheme}://{origin.authority}) is production")
     return tuple(reasons)
 

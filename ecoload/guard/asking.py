@@ -24,7 +24,7 @@ import orjson
 from ecoload.errors import ApprovalNeeded, GuardRefused, OutputFailed
 from ecoload.guard.approval import reasons_for_approval
 from ecoload.guard.authors import Authors, authors_of
-from ecoload.guard.grants import Grant, Signed, approvals_of, read_grant, standing, unsigned, use_of
+from ecoload.guard.grants import Approval, Grant, Signed, approvals_of, read_grant, standing, unsigned, use_of
 from ecoload.guard.ledger import Entry, Ledger, open_ledger
 from ecoload.guard.peaks import peak_vus
 from ecoload.guard.reach import used_origins
@@ -169,6 +169,37 @@ def consume(desk: Desk, execution_hash: str, run_id: str) -> Grant:
     used = desk.ledger.append(take)
     signed, known = taken[-1]
     return Grant(signed, used.tree, known)
+
+
+def resumed(desk: Desk, grant: Grant, run_id: str) -> Grant:
+    """A kept grant that `grants.verify` found sound, once the ledger too knows of its use. A ledger that
+    knows none by this run (another machine's; or somebody wrote it into the folder by hand) gives one now, as
+    to a run that begins.
+
+    Raises GuardRefused where there is none left to take.
+    """
+    approval = grant.signed.approval
+    entries = desk.ledger.entries()
+    if any(_is_use_of(entry, approval, run_id) for entry in entries):
+        return grant
+    known = approvals_of(entries, approval.execution_hash)
+    try:
+        if all(entry.tree["approval"].get("id") != approval.id for entry in known):
+            record(desk, grant.signed)
+        return consume(desk, approval.execution_hash, run_id)
+    except ApprovalNeeded as error:
+        raise GuardRefused(
+            f"the approval that was kept does not serve: {desk.ledger.name} knows no use of it by {run_id}, "
+            f"and another is not to be had: {'; '.join(error.refused)}. Take {KEPT} out of the folder to "
+            "have it approved anew"
+        ) from None
+
+
+def _is_use_of(entry: Entry, approval: Approval, run_id: str) -> bool:
+    return entry.kind == "used" and (
+        (entry.tree["approval"], entry.tree["execution_hash"], entry.tree["run"])
+        == (approval.id, approval.execution_hash, run_id)
+    )
 
 
 def record(desk: Desk, signed: Signed) -> None:

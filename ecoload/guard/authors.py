@@ -61,8 +61,10 @@ def authors_of(workspace: Path, files: Sequence[Path], since: str | None) -> Aut
 
 
 def files_of(plan: Plan) -> Iterator[str]:
-    """The files that a plan reads, relative to its workspace: feeders, bodies, Python scenarios."""
+    """The files that a plan reads, relative to its workspace: feeders, bodies, Python scenarios, and
+    certificates."""
     yield from (feeder.file for feeder in plan.feeders)
+    yield from (file for origin in plan.origins for file, _ in origin.tls_sha256)
     for scenario in plan.scenarios:
         if scenario.module is not None:
             yield scenario.module

@@ -25,12 +25,13 @@ import orjson
 
 from ecoload.errors import GuardRefused, UsageError
 from ecoload.guard.authors import Authors
-from ecoload.guard.ledger import Entry
+from ecoload.guard.ledger import Entry, moment
 
 SCHEMA = "ecoload.approval/1"
 GRANT_SCHEMA = "ecoload.grant/1"
 SKEW = timedelta(minutes=5)
 """How far the clock of who signs may be ahead."""
+MOST_WINDOW_S = 10 * 366 * 86_400
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -62,6 +63,10 @@ class Approval:
 
     def to_tree(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return now >= moment(self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +217,7 @@ def verify(
         problems.append("its use is that of another approval")
     if used.get("run") != run_id:
         problems.append(f"it was used by run {used.get('run')}, and this is {run_id}")
-    if not _moment(approval.issued_at) - SKEW <= _moment(used["at"]) < _moment(approval.expires_at):
+    if not moment(approval.issued_at) - SKEW <= moment(used["at"]) < moment(approval.expires_at):
         problems.append(f"it was not valid when it was used, at {used['at']}")
     if not (embedded and not grant.signed.signature):
         problems += filter(None, [signers.refusal(approval.by, approval.message, grant.signed.signature)])
@@ -233,7 +238,7 @@ def read_grant(tree: Any) -> Grant:
     try:
         if tree["schema"] != GRANT_SCHEMA or not isinstance(tree["signature"], str):
             raise ValueError(f"it is not of the schema {GRANT_SCHEMA}")
-        _moment(tree["used"]["at"])
+        moment(tree["used"]["at"])
         signed = Signed(read_approval(tree["approval"]), tree["signature"])
         return Grant(signed, dict(tree["used"]), tree["author_known"] is True)
     except (KeyError, TypeError, ValueError) as error:
@@ -242,8 +247,8 @@ def read_grant(tree: Any) -> Grant:
 
 def _problems(approval: Approval, uses: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
     """What time and the uses so far say against it."""
-    issued, expires = _moment(approval.issued_at), _moment(approval.expires_at)
-    if now >= expires:
+    issued = moment(approval.issued_at)
+    if approval.is_over(now):
         return [f"it expired at {approval.expires_at}"]
     if now < issued - SKEW:
         return [f"it holds only from {approval.issued_at} on"]
@@ -253,9 +258,10 @@ def _problems(approval: Approval, uses: Sequence[Mapping[str, Any]], now: dateti
     if approval.window_s is None:
         return []
     window = timedelta(seconds=approval.window_s)
-    current = (now - issued) // window
+    # What a clock that is behind has before the first window belongs to it.
+    current = max(0, (now - issued) // window)
     for use in uses:
-        if (_moment(use["at"]) - issued) // window == current:
+        if max(0, (moment(use["at"]) - issued) // window) == current:
             opens = (issued + (current + 1) * window).isoformat(timespec="seconds")
             return [f"the use of this window is taken, by run {use['run']}; the next opens at {opens}"]
     return []
@@ -290,15 +296,9 @@ def _checked(approval: Approval) -> Approval:
         raise ValueError("its id is none")
     if type(approval.uses) is not int or approval.uses < 1:
         raise ValueError("its uses must be at least 1")
-    if approval.window_s is not None and (type(approval.window_s) is not int or approval.window_s < 1):
-        raise ValueError("its window must be at least a second")
-    if _moment(approval.expires_at) <= _moment(approval.issued_at):
+    window_s = approval.window_s
+    if window_s is not None and not (type(window_s) is int and 1 <= window_s <= MOST_WINDOW_S):
+        raise ValueError("its window must be at least a second, and ten years at most")
+    if moment(approval.expires_at) <= moment(approval.issued_at):
         raise ValueError("it must expire after it was issued")
     return approval
-
-
-def _moment(text: Any) -> datetime:
-    moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError("a time must be ISO 8601 with its zone")
-    return moment

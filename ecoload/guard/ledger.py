@@ -33,6 +33,8 @@ from ecoload.guard.signing import refuse_inside
 LEDGER_VARIABLE = "ECOLOAD_LEDGER"
 LOG, HEAD = "log.jsonl", "head.json"
 FIRST = "0" * 64
+YEARS = range(1970, 9000)
+"""Of a moment: with others there is no reckoning."""
 _KEYS = {
     "approved": {"kind", "id", "previous", "approval", "signature"},
     "used": {"kind", "id", "previous", "approval", "execution_hash", "run", "at"},
@@ -62,6 +64,14 @@ class Ledger(Protocol):
 
     def append(self, decide: Decide) -> Entry:
         """Appends what `decide` makes of the entries, in one step with the look at them."""
+
+
+def moment(text: Any) -> datetime:
+    """A time as it is written down. Raises ValueError for what is none."""
+    found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if found is None or found.tzinfo is None or found.year not in YEARS:
+        raise ValueError("a time must be ISO 8601 with its zone")
+    return found
 
 
 def read_log(log: bytes, head: bytes, place: str) -> tuple[Entry, ...]:
@@ -198,7 +208,7 @@ def _entry(line: bytes, number: int, place: str) -> Entry:
         sound = set(tree) == _KEYS[kind]
         if kind == "used":
             sound = sound and "".join(tree.values()).isprintable()
-            sound = sound and datetime.fromisoformat(tree["at"]).tzinfo is not None
+            moment(tree["at"])
         else:
             sound = sound and isinstance(tree["approval"], dict) and isinstance(tree["signature"], str)
     except (ValueError, TypeError, KeyError, AttributeError):

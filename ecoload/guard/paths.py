@@ -38,6 +38,11 @@ def path_pattern(path: str) -> re.Pattern[str]:
     return re.compile("([^/]+)".join(constants))
 
 
+def any_value(path: str) -> str:
+    """A declared path with `*` in place of each `{name}`."""
+    return _PLACEHOLDER.sub("*", path)
+
+
 def placeholders(path: str) -> list[str]:
     return [text[1:-1] for text in _PLACEHOLDER.findall(path)]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecoload.plan import Choose, Metrics, Plan, Probe, Scenario, Step, StringTemplate, Warm
+from ecoload.plan import Choose, Metrics, Origin, Plan, Probe, Scenario, Step, StringTemplate, Warm
 
 
 def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
@@ -21,6 +21,17 @@ def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
         else:
             for branch in item.branches:
                 yield from steps(branch.steps)
+
+
+def is_production(plan: Plan, index: int) -> bool:
+    """Whether an origin is production. Two apps at one address are one app to the network: what stands at the
+    address of a production app is production."""
+    place = _place(plan.origins[index])
+    return any(origin.environment == "production" and _place(origin) == place for origin in plan.origins)
+
+
+def _place(origin: Origin) -> tuple[str, int]:
+    return origin.host.lower(), origin.port
 
 
 def used_origins(plan: Plan) -> frozenset[int]:

@@ -18,14 +18,15 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, parse_qsl, unquote
 
 from ecoload.errors import GuardRefused
-from ecoload.guard.denied import denied_by
+from ecoload.guard.denied import could_be, denied_by
 from ecoload.guard.namespace import constant, namespace_value, namespace_values
 from ecoload.guard.paths import (
     DEFAULT_PORT,
+    HOLE,
     path_pattern,
     pieces,
     shown,
@@ -33,14 +34,19 @@ from ecoload.guard.paths import (
     standing_at,
     with_holes,
 )
-from ecoload.guard.reach import questions, steps, used_origins
+from ecoload.guard.reach import is_production, questions, steps, used_origins
 from ecoload.guard.text import has_dot_segment, header_value_ok
 from ecoload.plan import Origin, Plan, Route, Step
+from ecoload.plan.suite import Watched
 
-__all__ = ["RedirectRules", "check_plan", "namespace_value", "redirect_allowed"]
+__all__ = ["RedirectRules", "check_plan", "check_watched", "namespace_value", "redirect_allowed"]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding"})
+_OVERRIDING = frozenset(
+    "x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url".split()
+)
+"""Headers by which some servers take a request for another one."""
 
 
 def check_plan(plan: Plan) -> None:
@@ -55,6 +61,16 @@ def check_plan(plan: Plan) -> None:
     refusals += _beside_refusals(plan)
     if refusals:
         raise GuardRefused("\n".join(dict.fromkeys(refusals)))
+
+
+def check_watched(plan: Plan, watched: Iterable[Watched]) -> None:
+    """Raises GuardRefused for what must not be probed while a suite runs; `plan` has the apps' origins."""
+    refusals: list[str] = []
+    for one in watched:
+        name = f"health of {one.app}"
+        refusals += _question_refusals(plan, name, one.probe.origin, "GET", with_holes(one.probe.path))
+    if refusals:
+        raise GuardRefused("\n".join(refusals))
 
 
 def redirect_allowed(
@@ -118,7 +134,7 @@ class RedirectRules:
 
     def _may(self, index: int, from_origin: int, method: str, parts: SplitResult, route: int | None) -> bool:
         origin = self._plan.origins[index]
-        if origin.environment == "production" and index not in self._used | {from_origin}:
+        if is_production(self._plan, index) and index not in self._used | {from_origin}:
             # Nobody was asked to approve it.
             return False
         if denied_by(self._plan.deny, method, parts.path or "/"):
@@ -126,11 +142,12 @@ class RedirectRules:
         path = (parts.path or "/")[len(origin.base_path.rstrip("/")) :] or "/"
         if denied_by(self._plan.deny, method, path):
             return False
-        fitting = [
-            (declared, match)
-            for declared, pattern in self._declared[index]
-            if declared.method == method and (match := pattern.fullmatch(path))
-        ]
+        fitting = []
+        for declared, pattern in self._declared[index]:
+            if declared.method == method and (match := pattern.fullmatch(path)):
+                fitting.append((declared, match))
+            elif declared.effect != "none" and could_be(method, path, declared):
+                return False
         if not fitting:
             return origin.writes is not None and method in ("GET", "HEAD")
         return all(
@@ -173,12 +190,12 @@ def _step_refusals(plan: Plan, step: Step) -> Iterator[str]:
         yield f"route {name} belongs to {route.app}, and the step goes to {origin.app}"
     if step.method != route.method:
         yield f"route {name} is declared as {route.method}, and the step sends {step.method}"
-    yield from _path_refusals(step, route, name)
+    yield from _path_refusals(plan, step, route, name)
     yield from _denied_refusals(plan, origin, step.method, with_holes(step.path))
     yield from _header_refusals(step)
     if route.effect == "write":
         yield from _write_refusals(plan, step, route, name)
-    elif route.effect == "fault" and origin.environment == "production":
+    elif route.effect == "fault" and is_production(plan, step.origin):
         yield f"route {name} injects a fault, and {origin.app} is production"
 
 
@@ -189,7 +206,7 @@ def _denied_refusals(plan: Plan, origin: Origin, method: str, path: str) -> Iter
         yield f"{method} {shown(path)} of {origin.app} is denied (guardrails: deny: {pattern!r})"
 
 
-def _path_refusals(step: Step, route: Route, name: str) -> Iterator[str]:
+def _path_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator[str]:
     path = with_holes(step.path)
     if has_dot_segment(unquote(path)):
         yield f"its path {shown(path)} has a segment that is . or .."
@@ -199,6 +216,14 @@ def _path_refusals(step: Step, route: Route, name: str) -> Iterator[str]:
         yield f"its path {shown(path)} has a ? or #, and a query stands under `query`"
     elif not path_pattern(route.path).fullmatch(path):
         yield f"its path {shown(path)} is not the path that route {name} declares, {route.path}"
+    elif HOLE not in path:
+        for other in plan.routes:
+            same = (other.effect, other.namespace) == (route.effect, route.namespace)
+            if other.app != route.app or other.effect == "none" or same:
+                continue
+            if could_be(step.method, path, other):
+                effect = f"{other.app}.{other.name}, whose effect is another"
+                yield f"its path {shown(path)} may be taken for route {effect}"
 
 
 def _header_refusals(step: Step) -> Iterator[str]:
@@ -207,6 +232,8 @@ def _header_refusals(step: Step) -> Iterator[str]:
             yield f"{header!r} is no name for a header"
         elif header.lower() in _FRAMING:
             yield f"the header {header} is set by ecoload itself, and a step must not"
+        elif header.lower() in _OVERRIDING:
+            yield f"the header {header} may make it another request than its route declares"
         for piece in pieces(value):
             if isinstance(piece, str) and not header_value_ok(piece):
                 yield f"the header {header} has CR, LF, NUL or a character beyond Latin-1"
@@ -253,6 +280,5 @@ def _question_refusals(plan: Plan, name: str, origin: int, method: str, path: st
     if has_dot_segment(unquote(path)):
         yield f"{name}: its path {shown(path)} has a segment that is . or .."
     for route in plan.routes:
-        asked = (route.app, route.method) == (app, method) and path_pattern(route.path).fullmatch(path)
-        if asked and route.effect != "none":
+        if route.app == app and route.effect != "none" and could_be(method, path, route):
             yield f"{name}: {method} {shown(path)} is route {app}.{route.name}, which has an effect"

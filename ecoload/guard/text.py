@@ -49,5 +49,6 @@ def query_value(value: str) -> str:
 
 
 def has_dot_segment(path: str) -> bool:
-    """True where a segment, by `/` or `\\`, is `.` or `..`."""
-    return not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/"))
+    """True where a segment, by `/` or `\\`, is `.` or `..`, or would be without what a `;` begins in it."""
+    segments = path.replace("\\", "/").split("/")
+    return any(segment.partition(";")[0] in (".", "..") for segment in segments)

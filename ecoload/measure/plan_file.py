@@ -3,17 +3,19 @@
 Rules
 -----
 - The inverse of `plan.to_tree`: the same types, so the same hashes.
+- Such a file may come from anywhere: every value in it is of the type that is declared, or it is refused.
 - A file of another version is a UsageError, not a guess.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -22,35 +24,90 @@ from ecoload.errors import UsageError
 from ecoload.plan import Plan
 from ecoload.plan.suite import Outline
 
+Made = TypeVar("Made")
+
 
 def read_plan(path: Path) -> Plan:
     """The plan in a `plan.json`. Raises UsageError when it is not there or is not one."""
     try:
-        plan = _read((Plan,), orjson.loads(path.read_bytes()))
-        if not isinstance(plan, Plan):
-            raise ValueError("it holds something else")
+        return read_as(Plan, orjson.loads(path.read_bytes()))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    except (orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not a plan of this version: {error}") from error
-    return plan
 
 
 def read_outline(tree: Any) -> Outline:
     """The suite's outline in a `protocol.json`. Raises UsageError where it is none."""
     try:
-        outline = _read((Outline,), tree)
-        if not isinstance(outline, Outline):
-            raise ValueError("it holds something else")
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        return read_as(Outline, tree)
+    except ValueError as error:
         raise UsageError(f"not a protocol of this version: {error}") from error
-    return outline
+
+
+def read_as(cls: type[Made], tree: Any) -> Made:
+    """A dataclass of the plan's from the tree that it was written as. Raises ValueError for anything else."""
+    try:
+        made = _read((cls,), tree)
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    _check(made, cls, "it")
+    assert isinstance(made, cls)
+    return made
+
+
+def _check(value: Any, hint: Any, place: str) -> None:
+    """Raises ValueError where a value, or one within it, is not of its declared type."""
+    kinds = [kind for kind in _flat((hint,)) if _is_of(value, kind)]
+    if not kinds:
+        raise ValueError(f"{place} is of another type")
+    if dataclasses.is_dataclass(value):
+        hints = get_type_hints(type(value))
+        for field in dataclasses.fields(value):
+            _check(getattr(value, field.name), hints[field.name], field.name)
+    elif isinstance(value, tuple):
+        _check_items(value, [get_args(kind) for kind in kinds], place)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _check(item, get_args(kinds[0])[1], str(key))
+
+
+def _check_items(value: tuple[Any, ...], kinds: list[tuple[Any, ...]], place: str) -> None:
+    """Of a tuple, by the first of its kinds that fits as a whole."""
+    problem = f"{place} has not so many parts"
+    for items in kinds:
+        each = items[:1] * len(value) if items[1:] == (Ellipsis,) else items
+        if len(each) == len(value):
+            try:
+                for item, hint in zip(value, each, strict=True):
+                    _check(item, hint, place)
+            except ValueError as error:
+                problem = str(error)
+            else:
+                return
+    raise ValueError(problem)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return value in get_args(kind)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if kind is None or kind is types.NoneType:
+        return value is None
+    if origin is not None:
+        return isinstance(value, origin)
+    return kind is Any or type(value) is kind
 
 
 def _read(hints: tuple[Any, ...], tree: Any) -> Any:
     """`tree` as one of the types in `hints`."""
     kinds = tuple(_flat(hints))
     if isinstance(tree, dict):
+        for kind in kinds:
+            if get_origin(kind) is Mapping:
+                return {key: _read(get_args(kind)[1:], value) for key, value in tree.items()}
         return _dataclass(kinds, dict(tree))
     if isinstance(tree, list):
         return tuple(_read(_item_hints(kinds, i), item) for i, item in enumerate(tree))

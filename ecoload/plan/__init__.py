@@ -306,7 +306,9 @@ class Origin:
     """An app as it is reached: every request of the plan goes to one of these and nowhere else.
 
     `addresses` are the literal IPs that are dialled; empty until the guard has resolved the host.
-    `writes` is the namespace writes must stand in; None makes the app read-only.
+    `writes` is the namespace writes must stand in; None makes the app read-only. The files of TLS are named
+    as they are written, from `tls_root` on, where the workspace is on this machine; `tls_sha256` holds what
+    is in them, the key excepted.
     """
 
     app: str
@@ -322,6 +324,8 @@ class Origin:
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+    tls_sha256: tuple[tuple[str, str], ...] = ()
+    tls_root: str = field(default="", metadata={"hash": False})
     embedded: bool = False
 
     @property
@@ -534,6 +538,7 @@ def canonical_bytes(plan: Plan) -> bytes:
     for scenario in tree["scenarios"]:
         scenario.pop("k6")
     for origin in tree["origins"]:
+        origin.pop("tls_root")
         if origin["embedded"]:
             origin.update(host="sandbox", port=0, addresses=[])
     return orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)

@@ -202,7 +202,10 @@ def _hash(suite: SuitePlan, of: Callable[[Plan], str], *, sent: bool) -> str:
             for phase in suite.phases
         ],
         "known_issues": to_tree(suite.known_issues),
-        "watched": [watched.app for watched in suite.watched],
+        "watched": to_tree(suite.watched) if sent else [watched.app for watched in suite.watched],
         "uptime": suite.uptime,
     }
+    if sent:
+        # In a rehearsal, what cannot be told holds up nothing.
+        content["rehearsal"] = bool(suite.rehearsal)
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()

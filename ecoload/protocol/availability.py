@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ecoload.engine.probe import ProbeFailed, get
-from ecoload.errors import OutputFailed
+from ecoload.errors import EcoloadError, OutputFailed
 from ecoload.plan import Plan
 from ecoload.plan.suite import Watched
 
@@ -80,7 +80,7 @@ def asking(plan: Plan, suite_id: str) -> Ask:
     def ask(one: Watched) -> str:
         try:
             _, status, _ = get(plan, one.probe, suite_id, timeout_s=PATIENCE_S)
-        except ProbeFailed as error:
+        except (ProbeFailed, EcoloadError) as error:
             return str(error)
         return "" if 200 <= status < 300 else f"answered {status}"
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from ecoload.engine.hiding import holds_secret
 from ecoload.engine.once import carry_out, render
 from ecoload.engine.probe import ProbeFailed
 from ecoload.engine.tokens import tokens_of
@@ -145,24 +145,10 @@ def summary(body: bytes, secret: Sequence[str]) -> str:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return "(no JSON)" if body.strip() else ""
-    texts = [json.dumps(document, ensure_ascii=False), *_texts(document)]
-    if any(word and word in text for word in secret for text in texts):
+    if holds_secret(document, secret):
         return "(not shown: the answer holds a secret)"
     short = clean_text(json.dumps(document, separators=(",", ":")))
     return short if len(short) <= MOST_SHOWN else f"{short[: MOST_SHOWN - 3]}..."
-
-
-def _texts(document: Any) -> Iterator[str]:
-    """Every text in a JSON document, keys included."""
-    if isinstance(document, str):
-        yield document
-    elif isinstance(document, dict):
-        for key, item in document.items():
-            yield key
-            yield from _texts(item)
-    elif isinstance(document, list):
-        for item in document:
-            yield from _texts(item)
 
 
 def _step(plan: Plan) -> Step:

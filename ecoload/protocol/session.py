@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -22,16 +23,20 @@ import orjson
 from ecoload.engine.interrupts import interrupts
 from ecoload.errors import EcoloadError, GuardRefused, UsageError
 from ecoload.guard.grants import Grant
-from ecoload.guard.reach import steps
+from ecoload.guard.reach import is_production, steps, used_origins
 from ecoload.measure.plan_file import read_outline
 from ecoload.plan import Plan
-from ecoload.plan.suite import Outline, SuitePlan
+from ecoload.plan.suite import Outline, SuitePlan, Watched
 from ecoload.protocol.availability import asking, read_uptime, watching
 from ecoload.protocol.suite import Conduct, SuiteView, conduct
 from ecoload.protocol.suite_folder import AVAILABILITY, ERROR, PROTOCOL, SUITE, SuiteFolder, runs_among
 from ecoload.spec.feeders import FILE
+from ecoload.spec.files import is_inside
 from ecoload.verdict.suite import FIRST, SuiteFacts, judge_suite
 from ecoload.verdict.suite_result import SuiteResult
+
+_NO_SUITE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+"""What comes of judging what is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +73,33 @@ def newest_folder(out: Path) -> Path:
 
 
 def same_plan(suite: SuitePlan, outline: Outline) -> None:
-    """Raises GuardRefused where a suite is not the one that an outline is of."""
+    """Raises GuardRefused where a suite is not the one that an outline is of: in what is sent, or in what it
+    is judged by."""
     if suite.execution_hash != outline.execution_hash:
         raise GuardRefused(
             f"what would be sent is not what this suite began with (plan {suite.execution_hash}, begun as "
             f"{outline.execution_hash}): an address, a file, or the tool has changed. Begin a new suite"
         )
+    made = suite.outline()
+    changed = [f.name for f in dataclasses.fields(made) if getattr(made, f.name) != getattr(outline, f.name)]
+    if changed:
+        raise GuardRefused(f"{PROTOCOL} was changed since this suite began: {', '.join(changed)}")
+
+
+def check_runs(folder: SuiteFolder) -> None:
+    """Raises UsageError where what a folder holds of runs is not what runs leave."""
+    outline, _, started_at = folder.read()
+    try:
+        runs, uptime = folder.runs(), _uptime(folder)
+        facts = SuiteFacts(folder.suite_id, started_at, started_at, 0.0, runs, uptime=uptime)
+        judge_suite(outline, facts).to_json()
+    except _NO_SUITE as error:
+        raise UsageError(f"{folder.path}: its runs are not those of this version: {error!r}") from error
 
 
 def inputs_of(targets: Path, scenarios: Path, plans: Iterable[Plan]) -> dict[str, Path]:
-    """The files people wrote, by their path within a workspace: what a resume needs. No secret is one."""
+    """The files people wrote, by their path within a workspace: what a resume needs. No secret is one, and no
+    key; a certificate that lies elsewhere is not copied."""
     root = targets.parent
     found = {"targets.yaml": targets}
     if (root / FILE).exists():
@@ -85,7 +107,7 @@ def inputs_of(targets: Path, scenarios: Path, plans: Iterable[Plan]) -> dict[str
     for path in sorted(scenarios.iterdir()) if scenarios.is_dir() else ():
         if path.suffix in (".yaml", ".py") and path.is_file():
             found[f"scenarios/{path.name}"] = path
-    for name in {name for plan in plans for name in _body_files(plan)}:
+    for name in {name for plan in plans for name in (*_body_files(plan), *_certificates(plan))}:
         found[name] = root / name
     return found
 
@@ -103,8 +125,7 @@ def carry_out_suite(session: Session, view: SuiteView) -> SuiteResult:
         grant=session.grant,
         retest=session.retest,
     )
-    # Whoever is production is not even probed before somebody has approved it.
-    watched = [one for one in suite.watched if not _is_waiting(plan, one.app, session)]
+    watched = [one for one in suite.watched if _may_be_watched(one, session)]
     with interrupts() as heard:
         try:
             with watching(folder.path / AVAILABILITY, watched, asking(plan, folder.suite_id)):
@@ -142,14 +163,14 @@ def judged_from(members: Mapping[str, bytes], suite_id: str = "") -> SuiteResult
             uptime=read_uptime(members.get(AVAILABILITY, b"").decode(errors="replace").splitlines()),
             previous=earlier,
         )
-    except (KeyError, TypeError, orjson.JSONDecodeError) as error:
+        return judge_suite(outline, facts)
+    except _NO_SUITE as error:
         raise UsageError(f"these are not the files of a suite of this version: {error!r}") from error
-    return judge_suite(outline, facts)
 
 
 def _close(session: Session, *, interrupted: bool) -> SuiteResult:
     folder = session.folder
-    outline, _, started_at = folder.read()
+    _, _, started_at = folder.read()
     ended = datetime.now(UTC)
     facts = SuiteFacts(
         suite_id=folder.suite_id,
@@ -164,7 +185,7 @@ def _close(session: Session, *, interrupted: bool) -> SuiteResult:
         uptime=_uptime(folder),
         previous=session.previous,
     )
-    result = judge_suite(outline, facts)
+    result = judge_suite(session.suite.outline(), facts)
     folder.write(SUITE, result.to_json())
     return result
 
@@ -176,9 +197,13 @@ def _uptime(folder: SuiteFolder) -> Mapping[str, tuple[int, int]]:
         return {}
 
 
-def _is_waiting(plan: Plan, app: str, session: Session) -> bool:
-    production = any(o.app == app and o.environment == "production" for o in plan.origins)
-    return production and session.grant is None
+def _may_be_watched(one: Watched, session: Session) -> bool:
+    """Whoever is production is not even probed unless somebody has approved that it is sent to."""
+    plan = session.suite.phases[0].runs[0].plan
+    if not is_production(plan, one.probe.origin):
+        return True
+    sent_to = (run.plan.origins[i].app for _, run in session.suite.runs for i in used_origins(run.plan))
+    return session.grant is not None and one.app in sent_to
 
 
 def _body_files(plan: Plan) -> Iterator[str]:
@@ -187,3 +212,8 @@ def _body_files(plan: Plan) -> Iterator[str]:
             for step in steps(part):
                 if step.body is not None:
                     yield from (name for name, _ in step.body.file_sha256)
+
+
+def _certificates(plan: Plan) -> Iterator[str]:
+    for origin in plan.origins:
+        yield from (name for name, _ in origin.tls_sha256 if is_inside(name))

@@ -28,7 +28,7 @@ from ecoload.errors import ApprovalNeeded, GuardRefused, OutputFailed, TokenFail
 from ecoload.guard.asking import Asked
 from ecoload.guard.grants import Grant
 from ecoload.guard.hosts import resolve
-from ecoload.guard.rules import check_plan
+from ecoload.guard.rules import check_plan, check_watched
 from ecoload.plan import Plan
 from ecoload.plan.suite import AppRun, Gate, Outline, Phase, SuitePlan
 from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder, attempt_of
@@ -101,6 +101,10 @@ def pinned(suite: SuitePlan, *, sandbox_is_up: bool = True) -> SuitePlan:
     phases = tuple(
         dataclasses.replace(phase, runs=tuple(run(one) for one in phase.runs)) for phase in suite.phases
     )
+    try:
+        check_watched(phases[0].runs[0].plan, suite.watched)
+    except GuardRefused as error:
+        refusals += str(error).splitlines()
     if refusals:
         raise GuardRefused("\n".join(dict.fromkeys(refusals)))
     return dataclasses.replace(suite, phases=phases)

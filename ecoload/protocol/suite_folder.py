@@ -9,10 +9,13 @@ Rules
 - `PHASE/APP` is a cell's first run, `APP.retest-N` one after a fix, and `….warmed` the same under the
   remedy of a known issue.
 - It holds a copy of what people wrote (`workspace/`), so that a suite can go on from its folder alone.
+- It may come from another machine, so nothing in it is believed: it holds plain files only, and each is what
+  it should be, or the folder is refused.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import defaultdict
@@ -24,7 +27,8 @@ from typing import Any
 import orjson
 
 from ecoload.errors import OutputFailed, UsageError
-from ecoload.measure.plan_file import read_outline
+from ecoload.guard.ledger import moment
+from ecoload.measure.plan_file import read_as, read_outline
 from ecoload.measure.result import Status
 from ecoload.plan import to_tree
 from ecoload.plan.suite import Outline
@@ -61,7 +65,7 @@ class SuiteFolder:
 
     @property
     def suite_id(self) -> str:
-        return self.path.name
+        return self.path.resolve().name
 
     def begin(self, outline: Outline, asked: AskedFor, started_at: str, inputs: Mapping[str, Path]) -> None:
         """Makes the folder. `inputs` are the files people wrote, by their path within the workspace."""
@@ -81,13 +85,20 @@ class SuiteFolder:
         """What was asked, and when it began. Raises UsageError where the folder is no suite's."""
         try:
             tree = orjson.loads((self.path / PROTOCOL).read_bytes())
-            fields: dict[str, Any] = tree["asked"]
-            lists = {name: tuple(fields[name]) for name in ("phases", "apps")}
-            return read_outline(tree["outline"]), AskedFor(**fields | lists), str(tree["started_at"])
+            started_at = moment(tree["started_at"]).isoformat(timespec="milliseconds")
+            return read_outline(tree["outline"]), read_as(AskedFor, tree["asked"]), started_at
         except OSError as error:
             raise UsageError(f"{self.path} is no suite's folder ({PROTOCOL}: {error.strerror})") from error
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{self.path / PROTOCOL}: not a protocol of this version: {error}") from error
+
+    def refuse_links(self) -> None:
+        """Raises UsageError where something in the folder leads elsewhere, or is no file: what is written
+        here would be written there."""
+        for place, folders, files in os.walk(self.path):
+            for path in (Path(place, name) for name in (*folders, *files)):
+                if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                    raise UsageError(f"{path} is a link or no plain file; a suite's folder holds files only")
 
     def write(self, name: str, tree: Any) -> None:
         """Writes a JSON file, moved into place whole."""
@@ -151,6 +162,8 @@ def runs_among(trees: Mapping[str, Any]) -> dict[tuple[str, str], list[OneRun]]:
         match = _RUN.fullmatch(parts[1]) if len(parts) == 3 and parts[0] != WORKSPACE else None
         if match is None or parts[2] not in ("run.json", ERROR):
             continue
+        if not isinstance(tree, dict):
+            raise UsageError(f"{name}: it holds no result")
         if parts[2] == "run.json" and tree.get("status") in _CUT_OFF:
             continue
         attempt, warmed = int(match["attempt"] or 0), match["warmed"] is not None

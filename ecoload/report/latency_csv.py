@@ -64,7 +64,8 @@ def _rows(app: str, run: MeasuredRun) -> Iterator[list[object]]:
             continue
         figures = [route.get(key) for key in ("requests", "unsent", "errors", "error_rate", "rps")]
         for kind in ("response_ms", "service_ms"):
-            figures += [(route.get(kind) or {}).get(key) for key in PERCENTILES]
+            times = route.get(kind)
+            figures += [times.get(key) if isinstance(times, Mapping) else None for key in PERCENTILES]
         yield [
             harmless(run.phase),
             harmless(route.get("app") or app),
@@ -72,7 +73,7 @@ def _rows(app: str, run: MeasuredRun) -> Iterator[list[object]]:
             harmless(run.kind),
             "yes" if run.counts else "no",
             harmless((result.get("validity") or {}).get("status") or ""),
-            *("" if figure is None else figure for figure in figures),
+            *(figure if isinstance(figure, int | float) else "" for figure in figures),
             harmless(result.get("run_id") or ""),
             harmless(result.get("target_version") or ""),
         ]

@@ -19,6 +19,7 @@ from typing import Any
 
 from ecoload.plan import Body, BodyKind, NamespaceAt, Object, Part, Ref, Step, StringTemplate
 from ecoload.spec import template
+from ecoload.spec.files import is_inside
 from ecoload.spec.reach import Reach
 from ecoload.spec.scenarios import PartShape, StepShape
 from ecoload.spec.yaml12 import Where
@@ -74,8 +75,8 @@ def _file(file: str, where: Where, reach: Reach) -> tuple[tuple[str, str], ...]:
     """The hash of a file of the workspace."""
     workspace = reach.home.workspace.resolve()
     path = (workspace / file).resolve()
-    if not path.is_relative_to(workspace):
-        reach.reading.problem(where, f"{file} is outside the workspace")
+    if not is_inside(file) or not path.is_relative_to(workspace):
+        reach.reading.problem(where, f"{file} is outside the workspace; name one within it, without '..'")
         return ()
     try:
         return ((file, hashlib.sha256(path.read_bytes()).hexdigest()),)

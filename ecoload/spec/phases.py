@@ -13,13 +13,15 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ecoload.plan.suite import Gate, KnownIssue, Waiver
 from ecoload.spec.shape import Duration, Model, Name, PositiveDuration, VUs
 
 LEAST_HEALTH_REQUESTS = 60
 """With fewer there is no P95 to gate on."""
+
+LEAST_WARMING_NS = 1_000_000_000
 
 Word = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
 
@@ -84,12 +86,18 @@ class WaiverShape(Model):
     """the last day on which it may, such as 2026-12-31 (UTC)"""
 
 
+def _no_load(every_ns: int) -> int:
+    if 0 < every_ns < LEAST_WARMING_NS:
+        raise ValueError("expected at least 1s: more often would be load, and nothing counts it")
+    return every_ns
+
+
 class RetestShape(Model):
     """How the remedy is put in place for a retest."""
 
     get: Annotated[str, Field(pattern=r"^/([^/]|$)")]
     """the path to get before the retest, such as /overview/warm"""
-    every: Duration = 0
+    every: Annotated[Duration, AfterValidator(_no_load)] = 0
     """And again so often while it runs, where it wears off."""
 
 

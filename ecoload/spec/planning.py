@@ -5,7 +5,8 @@ Rules
 - What the command asks for and is not there is a UsageError that names the nearest right word.
 - Every app whose address is known is an origin of the plan, with all its routes: a redirect may lead
   there, and nowhere else. What the file leaves to the embedded sandbox is one only where the planned app
-  stands there too; and the app that the planned one's tokens come from always is.
+  stands there too, or the plan is one of a suite, which starts them all; and the app that the planned one's
+  tokens come from always is.
 - Levels are put together from the general to the special: defaults, route, profile.
 - The spec hash covers what people wrote about this app and profile, unresolved: no environment, no
   address of the day, no seed and no scale.
@@ -63,18 +64,21 @@ def make_plan(
     embedded: Collection[str] = (),
     transport: Literal["http1", "aiohttp"] = "http1",
     pacing_mode: Literal["timer", "spin"] = "timer",
+    together: bool = False,
 ) -> Plan:
     """What `app` under `profile` would send. `base_urls` replaces addresses by app; `embedded` names the
-    apps whose address is that of the embedded sandbox. Raises UsageError."""
+    apps whose address is that of the embedded sandbox; `together`: every app is up. Raises UsageError."""
     targets = workspace.targets
     _known("app", app, targets.apps)
     _known("profile", profile, targets.profiles)
     if not (math.isfinite(duration_scale) and duration_scale > 0):
         raise UsageError(f"the duration scale must be above 0, got {duration_scale}")
+    if not -(2**63) <= seed < 2**63:
+        raise UsageError(f"the seed must be a number of 64 bits, got {seed}")
     for name in base_urls or {}:
         _known("app", name, targets.apps)
     shape, chosen = targets.apps[app], workspace.profiles[app, profile]
-    origins = _origins(workspace, app, base_urls or {}, embedded)
+    origins = _origins(workspace, app, base_urls or {}, embedded, together=together)
     names = [origin.app for origin in origins]
     routes = _routes(workspace, names, app, chosen)
     home, first = names.index(app), next((i for i, r in enumerate(routes) if r.app == app), 0)
@@ -166,7 +170,12 @@ def _known(what: str, name: str, names: Collection[str]) -> None:
 
 
 def _origins(
-    workspace: Workspace, planned: str, base_urls: Mapping[str, str], embedded: Collection[str]
+    workspace: Workspace,
+    planned: str,
+    base_urls: Mapping[str, str],
+    embedded: Collection[str],
+    *,
+    together: bool = False,
 ) -> tuple[Origin, ...]:
     from ecoload.spec.targets import base_url, origin
 
@@ -179,7 +188,8 @@ def _origins(
         if url is None and name in needed:
             unset = " and ".join(v for v in template.variables(app.base_url) if not environ.get(v))
             raise UsageError(f"the address of {name} needs {unset}: set it, or give --base-url {name}=URL")
-        if url is None or (url == "sandbox" != urls[planned] and name not in needed):
+        apart = url == "sandbox" != urls[planned] and name not in needed
+        if url is None or (apart and not together):
             continue
         try:
             production = workspace.targets.guardrails.production_hosts

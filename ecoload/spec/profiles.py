@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from ecoload.errors import UsageError
 from ecoload.plan import (
     Arrivals,
     Condition,
@@ -42,6 +43,7 @@ from ecoload.plan import (
 )
 from ecoload.spec.conditions import parse_condition, parse_share
 from ecoload.spec.shape import Count, Duration, Model, Name, PositiveDuration, VUs
+from ecoload.spec.units import MAX_DURATION_NS
 
 GRACE_NS = 30_000_000_000
 SECOND_NS = 1_000_000_000
@@ -392,5 +394,7 @@ def entries(profile: Any) -> list[LoadEntry]:
 
 
 def scaled(ns: int, scale: float) -> int:
-    """A duration scaled; what lasts stays at least a nanosecond."""
+    """A duration scaled; what lasts stays at least a nanosecond. Raises UsageError for too long a one."""
+    if ns * scale > MAX_DURATION_NS:
+        raise UsageError(f"the duration scale {scale:g} makes more than 366d of a duration")
     return max(1, round(ns * scale)) if ns else 0

@@ -129,7 +129,13 @@ class _Maker:
 
     def _plan(self, app: str, profile: str) -> Plan:
         return make_plan(
-            self._workspace, app, profile, seed=self._seed, duration_scale=self._scale, **self._options
+            self._workspace,
+            app,
+            profile,
+            seed=self._seed,
+            duration_scale=self._scale,
+            together=True,
+            **self._options,
         )
 
     def _health(self, name: str, shape: HealthShape, apps: Sequence[str]) -> Plan | None:

@@ -12,10 +12,12 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import ipaddress
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -419,10 +421,6 @@ def origin(
 ) -> Origin:
     """The app as it is reached at `url`; `production` are patterns of hosts that are production whatever
     the app says. Raises ValueError for an address that is not allowed."""
-
-    def file(path: str | None) -> str | None:
-        return str(workspace / path) if path is not None else None
-
     embedded = embedded or url == "sandbox"
     # The embedded sandbox is nobody's production, whatever its app is elsewhere.
     environment = "sandbox" if embedded and app.environment == "production" else app.environment
@@ -430,6 +428,7 @@ def origin(
     scheme, host, port, path = where
     if not embedded and any(fnmatchcase(host.lower(), pattern.lower()) for pattern in production):
         environment = "production"
+    tls = app.tls if scheme == "https" and not embedded else Tls()
     return Origin(
         app=name,
         scheme=scheme,
@@ -440,11 +439,21 @@ def origin(
         writes=app.writes,
         resolve=() if embedded else tuple(app.resolve),
         max_rps=app.max_rps,
-        ca_file=file(app.tls.ca_file),
-        client_cert=file(app.tls.client_cert),
-        client_key=file(app.tls.client_key),
+        ca_file=tls.ca_file,
+        client_cert=tls.client_cert,
+        client_key=tls.client_key,
+        tls_sha256=tuple(_sums(tls, workspace)),
+        tls_root=str(workspace.absolute()) if tls.ca_file or tls.client_cert else "",
         embedded=embedded,
     )
+
+
+def _sums(tls: Tls, workspace: pathlib.Path) -> Iterator[tuple[str, str]]:
+    """The hashes of the certificates. One that cannot be read has none, and is told of when it is used."""
+    for name in (tls.ca_file, tls.client_cert):
+        if name is not None:
+            with contextlib.suppress(OSError):
+                yield name, hashlib.sha256((workspace / name).read_bytes()).hexdigest()
 
 
 def split_url(url: str) -> Address:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ecoload.measure.memory import read_memory
 from ecoload.measure.result import Status
-from ecoload.plan import ConstantVUs, Metrics, Warm
+from ecoload.plan import ConstantVUs, Metrics, Probe, Proof, Warm
 from ecoload.run import Request, run_once
 from tests.integration.driving import SECOND, Silent, gets, plan_of, run
 from tests.servers.recorder import REPLY, Arrival, Recorder
@@ -109,3 +110,44 @@ def test_a_warming_that_fails_is_a_note(tmp_path: Path) -> None:
     assert notes[0] == "could not be warmed: app: GET /warm answered 503"
     assert notes[1].startswith("could not be warmed again (")
     assert finished.result.errors == 0
+
+
+class Echo(Recorder):
+    """Answers each question beside the load with what it knows of us."""
+
+    def reply(self, arrival: Arrival) -> bytes | None:
+        known = {
+            "/version": f"1 {SECRET}",
+            "/count": {SECRET: 1},
+            "/proof": [["x", SECRET]],
+            "/long": "9" * 9999,
+        }
+        text = json.dumps({"said": known.get(arrival.path, "short")})
+        return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def test_an_answer_that_holds_a_secret_of_the_run_is_not_read(tmp_path: Path) -> None:
+    view = Silent()
+    probes = {path: Probe(0, path, "$.said") for path in ("/version", "/count", "/proof", "/other")}
+    with Echo() as server:
+        plan = plan_of(
+            server.url,
+            gets(["/"]),
+            version_from=probes["/version"],
+            request_count=probes["/count"],
+            proofs=(Proof("p", probes["/proof"], "short"), Proof("q", probes["/other"], "short")),
+        )
+        finished = run_once(Request(plan, tmp_path, tmp_path / "runs", {"KEY": SECRET, "SHORT": "sho"}), view)
+    assert SECRET not in json.dumps(finished.result.to_json())
+    notes = "; ".join(finished.result.notes)
+    for path in ("/version", "/count"):
+        assert f"app: GET {path} answered with a secret that it was sent" in notes
+    assert [proof.verdict.value for proof in finished.result.proofs] == ["INCONCLUSIVE", "PASS"]
+
+
+def test_of_a_long_answer_the_beginning_is_told(tmp_path: Path) -> None:
+    with Echo() as server:
+        long = Probe(0, "/long", "$.said")
+        finished = run(plan_of(server.url, gets(["/"]), version_from=long, request_count=long), tmp_path)
+    assert finished.result.target_version == "9" * 200
+    assert max(map(len, finished.result.notes)) < 400

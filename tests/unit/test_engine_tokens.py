@@ -140,6 +140,7 @@ def test_each_token_is_refreshed_in_its_time_and_handed_on_once() -> None:
     assert waits.seen == [None, "two", None, "three"]
     assert waits.tokens.fresh() is None
     assert waits.tokens.current == "three"
+    assert waits.tokens.all == ("one", "two", "two", "three")
     assert waits.tokens.note == ""
 
 

@@ -164,6 +164,14 @@ def test_the_spike_always_asks_and_the_burst_does_not() -> None:
     assert reasons_for_approval(loaded(load(ConstantArrivalRate(100, 120 * S, 20, 61))))
 
 
+def test_what_stands_at_the_address_of_a_production_app_is_production() -> None:
+    alias = dataclasses.replace(A2, host="LIVE.example")
+    made = plan(ingest(), origins=(alias, A8, LIVE))
+    assert reasons_for_approval(made) == ("a2 (https://LIVE.example) is production",)
+    other_port = dataclasses.replace(alias, port=8443)
+    assert reasons_for_approval(plan(ingest(), origins=(other_port, A8, LIVE))) == ()
+
+
 def test_loads_at_the_same_time_ask_together() -> None:
     one = ConstantVUs(40, 10 * S)
     assert reasons_for_approval(loaded(load(one), load(one)))

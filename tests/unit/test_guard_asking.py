@@ -21,6 +21,7 @@ from ecoload.guard.asking import (
     kept,
     permit,
     record,
+    resumed,
 )
 from ecoload.guard.authors import UNKNOWN, Authors, files_of
 from ecoload.guard.grants import Signed, new_approval
@@ -322,3 +323,46 @@ def test_a_folder_without_a_grant_or_with_half_of_one_is_refused(tmp_path: Path)
             (tmp_path / "approval.json").write_bytes(content)
         with pytest.raises(GuardRefused):
             kept(tmp_path)
+
+
+# --- From the folder of a suite that goes on ------------------------------------------------------
+
+
+def test_a_kept_grant_whose_use_is_in_the_ledger_needs_no_other(tmp_path: Path) -> None:
+    at = desk()
+    record(at, given_by())
+    grant = permit(ASKED, "suite", tmp_path, at, again="again")
+    assert resumed(at, grant, "suite") == grant
+    assert at.ledger.kinds == ["approved", "used"]  # type: ignore[attr-defined]
+
+
+def test_a_kept_grant_with_a_use_that_no_ledger_knows_gets_none_that_is_taken(tmp_path: Path) -> None:
+    at = desk()
+    record(at, given_by())
+    grant = permit(ASKED, "suite", tmp_path, at, again="again")
+    # The use is not signed: whoever holds the approval can write another run into it.
+    forged = dataclasses.replace(grant, used=dict(grant.used) | {"run": "another"})
+    with pytest.raises(GuardRefused, match=r"knows no use of it by another, .*taken, the last by run suite"):
+        resumed(at, forged, "another")
+    assert at.ledger.kinds == ["approved", "used"]  # type: ignore[attr-defined]
+
+
+def test_a_ledger_that_knows_nothing_of_a_kept_grant_takes_it_and_one_use(tmp_path: Path) -> None:
+    at, elsewhere = desk(), desk()
+    record(at, given_by())
+    grant = permit(ASKED, "suite", tmp_path, at, again="again")
+    again = resumed(elsewhere, grant, "suite")
+    assert (again.signed, again.used["run"]) == (grant.signed, "suite")
+    assert elsewhere.ledger.kinds == ["approved", "used"]  # type: ignore[attr-defined]
+    assert resumed(elsewhere, again, "suite") == again
+    with pytest.raises(GuardRefused, match="knows no use of it by another"):
+        resumed(elsewhere, again, "another")
+
+
+def test_an_approval_that_would_not_serve_does_not_come_into_another_ledger(tmp_path: Path) -> None:
+    at, elsewhere = desk(), desk(Authors(True, ("bob",)))
+    record(at, given_by())
+    grant = permit(ASKED, "suite", tmp_path, at, again="again")
+    with pytest.raises(GuardRefused, match="bob is an author of the change"):
+        resumed(elsewhere, grant, "suite")
+    assert elsewhere.ledger.kinds == []  # type: ignore[attr-defined]

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoload.errors import GuardRefused
-from ecoload.guard.denied import denied_by
+from ecoload.guard.denied import could_be, denied_by
 from ecoload.guard.paths import HOLE
 from ecoload.guard.rules import check_plan, redirect_allowed
-from ecoload.plan import Probe, Ref, Text
+from ecoload.plan import Probe, Ref, Route, Text
 from tests.unit.guard_plans import READ, ingest, plan, tile
 
 
@@ -39,6 +39,18 @@ from tests.unit.guard_plans import READ, ingest, plan, tile
         ("* /v1/charges", "GET", f"/v1/x{HOLE}", False),
         ("* /v1/charges/*", "GET", f"/v1/{HOLE}/7", True),
         ("* /v1/charges", "GET", f"/v2/{HOLE}", False),
+        ("* /admin/**", "GET", "/admin;v=1/users", True),
+        ("* /admin/users", "GET", "/admin/;x/users;y=/", True),
+        ("* /admin;v=1", "GET", "/admin;v=1", True),
+        ("* /admin/**", "GET", "/administration;admin", False),
+        ("* /admin/**", "GET", "/admin%5Cusers", True),
+        ("* /v1/charges", "GET", "/v1\\charges", True),
+        ("* /v1/%63harges", "GET", "/v1/charges", True),
+        ("* /caf%C3%A9", "GET", "/caf\u00e9", True),
+        ("* /caf\u00e9", "GET", "/cafe%CC%81", True),
+        ("* /stra\u00dfe", "GET", "/STRASSE", True),
+        ("GET /v1/charges", "HEAD", "/v1/charges", True),
+        ("HEAD /v1/charges", "GET", "/v1/charges", False),
     ],
 )
 def test_what_a_pattern_denies(pattern: str, method: str, path: str, denied: bool) -> None:
@@ -54,6 +66,14 @@ def test_a_value_never_gets_past_what_its_template_was_held_against(parts: list[
         template = [*literal[:index], HOLE, *literal[index + 1 :]]
         if value and denied_by([pattern], "GET", "/" + "/".join(sent)):
             assert denied_by([pattern], "GET", "/" + "/".join(template)) == pattern
+
+
+def test_a_route_is_recognised_however_its_path_is_written() -> None:
+    route = Route("a2", "reset", "GET", "/v1/{space}/Reset", "fault")
+    for method, path in (("GET", "/v1/x/reset"), ("HEAD", "//v1/x;y/%72eset/"), ("GET", f"/v1/{HOLE}/RESET")):
+        assert could_be(method, path, route)
+    for method, path in (("POST", "/v1/x/reset"), ("GET", "/v1/reset"), ("GET", "/v1/x/resets")):
+        assert not could_be(method, path, route)
 
 
 def refusal(*steps: object, deny: str, **changes: object) -> str:

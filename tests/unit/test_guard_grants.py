@@ -131,6 +131,9 @@ def test_an_approval_that_makes_no_sense_is_not_made(changes: dict[str, Any]) ->
         {"uses": 0},
         {"window_s": 1.5},
         {"window_s": 0},
+        {"window_s": 10**18},
+        {"issued_at": "0001-01-01T00:00:00+00:00"},
+        {"expires_at": "9999-12-31T23:59:59-23:59"},
         {"expires_at": "2026-01-01T12:00:00"},
         {"expires_at": None},
         {"issued_at": "never"},
@@ -203,6 +206,13 @@ def test_each_window_takes_one_use() -> None:
     ]
     (reason,) = refusals(ledger(given_, *more), NOW + 99 * HOUR)
     assert "all of its 3 uses are taken" in reason
+
+
+def test_what_a_clock_that_is_behind_has_before_the_first_window_is_no_window_more() -> None:
+    given_ = signed(approval(100 * HOUR, uses=3, window=24 * HOUR))
+    early = use_of(given_.approval, "r1", NOW - timedelta(minutes=1))
+    (reason,) = refusals(ledger(given_, early), NOW + HOUR)
+    assert "the use of this window is taken, by run r1; the next opens at 2026-01-02T12:00:00+00:00" in reason
 
 
 @given(st.lists(st.floats(0, 99, allow_nan=False), max_size=12), st.integers(1, 5), st.integers(1, 30))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecoload.errors import GuardRefused
-from ecoload.guard.rules import RedirectRules, check_plan, namespace_value, redirect_allowed
+from ecoload.guard.rules import RedirectRules, check_plan, check_watched, namespace_value, redirect_allowed
 from ecoload.plan import (
     Array,
     Body,
@@ -33,6 +33,7 @@ from ecoload.plan import (
     Value,
     Warm,
 )
+from ecoload.plan.suite import Watched
 from tests.unit.guard_plans import (
     A2,
     A8,
@@ -283,6 +284,20 @@ def test_probes_read_and_do_nothing_else() -> None:
 
 # --- Tokens ---------------------------------------------------------------------------------------
 
+
+def test_what_is_watched_is_a_question_like_any_other() -> None:
+    up, reset = (Watched("a8", Probe(1, path, "$")) for path in ("/up", "/refresh"))
+    effect = Route("a8", "renew", "GET", "/refresh", "fault")
+    made = plan(routes=(*ROUTES, effect), deny=("GET /api/up",))
+    check_watched(plan(), [up, reset])
+    with pytest.raises(GuardRefused) as caught:
+        check_watched(made, [up, reset])
+    assert str(caught.value).splitlines() == [
+        "health of a8: GET '/up' of a8 is denied (guardrails: deny: 'GET /api/up')",
+        "health of a8: GET '/refresh' is route a8.renew, which has an effect",
+    ]
+
+
 TOKENS = ClientCredentials(1, "/token", "me", "KEY")
 
 
@@ -351,6 +366,44 @@ def test_no_redirect_leads_to_a_fault(app: str, method: str) -> None:
         assert RULES.allowed(origin, method, f"{base}/__faults") == origin, "undeclared, it would be a read"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/__Faults", "//__faults/", "/__fault%73", "/__faults;x=1", "/__faults/;x", "/x/%5C..%5C__faults"],
+)
+def test_no_redirect_leads_to_a_fault_by_another_spelling(path: str) -> None:
+    rules = RedirectRules(with_fault("a2", "GET"))
+    for method in ("GET", "HEAD"):
+        assert rules.allowed(0, method, f"https://a2.example{path}") is None
+
+
+def test_a_redirect_that_fits_a_read_and_may_be_taken_for_a_fault_is_not_followed() -> None:
+    reset = Route("a2", "reset", "GET", "/v1/events/reset", "fault")
+    rules = RedirectRules(plan(routes=(*ROUTES, reset)))
+    assert rules.allowed(0, "GET", "https://a2.example/v1/events/7") == 0
+    assert rules.allowed(0, "GET", "https://a2.example/v1/events/re%73et") is None
+
+
+def test_a_value_in_a_path_does_not_make_another_route_of_it() -> None:
+    def refusals(effect: str, *, route: Route = ROUTES[READ], path: Any = "/v1/events/reset") -> str:
+        other = Route("a2", "reset", "GET", "/v1/events/reset", effect)  # type: ignore[arg-type]
+        step = Step(READ, 0, "GET", path)
+        return refused(plan(step, routes=(*ROUTES[:READ], route, *ROUTES[READ + 1 :], other)))
+
+    for effect in ("fault", "write"):
+        assert "may be taken for route a2.reset, whose effect is another" in refusals(effect)
+    assert "may be taken for" in refusals("fault", path="/v1/events/Re%73et")
+    check_plan(plan(Step(READ, 0, "GET", "/v1/events/other"), routes=(*ROUTES, with_fault("a2").routes[-1])))
+    # Two names of one path with the same effect are one route to the guard.
+    twin = dataclasses.replace(ROUTES[INGEST], name="ingest_again")
+    check_plan(plan(ingest(), routes=(*ROUTES, twin)))
+
+
+@pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "x-method-override", "X-Original-URL"])
+def test_no_header_makes_another_request_of_a_step(header: str) -> None:
+    step = ingest(headers=((header, "DELETE"),))
+    assert f"the header {header} may make it another request than its route declares" in refused(plan(step))
+
+
 # --- Redirects ------------------------------------------------------------------------------------
 
 RULES = RedirectRules(plan())
@@ -387,6 +440,8 @@ def test_a_redirect_to_what_is_listed_is_followed(method: str, url: str, origin:
         "https://a2.example:0/",
         "https://a2.example/v1/../admin",
         "https://a2.example/v1/%2e%2e/admin",
+        "https://a2.example/v1/..;/admin",
+        "https://a2.example/v1/%2e%2e%3bx/admin",
         "https://[::1/",
         "//a2.example/",
         "/v1/events/1",

@@ -267,6 +267,29 @@ def test_a_run_killed_at_once_is_rebuilt_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"approval_over_vus":60', '"approval_over_vus":"60"'),
+        ('"approval_over_vus":60', '"approval_over_vus":null'),
+        ('"pacing_mode":"timer"', '"pacing_mode":"other"'),
+        ('"origins":[', '"origins":[7,'),
+        ('"effect":"none"', '"effect":"[red]none"'),
+        ('"duration_scale":1.0', '"duration_scale":1e999'),
+        ('"scenarios":[', '"scenarios":[[],'),
+        ('"loads":[', '"loads":{},"x":['),
+        ('"env":[', '"env":[["a"],'),
+        ('"deny":[', '"deny":[{"type":"os"},'),
+    ],
+)
+def test_a_plan_with_a_value_of_another_type_is_none(tmp_path: Path, old: str, new: str) -> None:
+    text = orjson.dumps(to_tree(a_plan())).decode()
+    assert old in text
+    (tmp_path / "plan.json").write_text(text.replace(old, new, 1))
+    with pytest.raises(UsageError, match="not a plan of this version"):
+        read_plan(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(
     "executor",
     [
         ConstantVUs(5, SECOND),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ecoload.plan import Probe
+from ecoload.plan import Origin, Probe
 from ecoload.plan.suite import Watched
-from ecoload.protocol.availability import keep, read_uptime, watching
+from ecoload.protocol.availability import asking, keep, read_uptime, watching
+from tests.unit.guard_plans import plan
 
 ONE = Watched("a2", Probe(0, "/health", "$"))
 
@@ -82,6 +86,13 @@ def test_it_goes_on_in_the_same_file_after_a_row_that_was_torn(tmp_path: Path) -
             pass
     sent, answered = read_uptime(file.read_text().splitlines())["a2"]
     assert (sent >= 1, answered) == (True, 0)
+
+
+def test_an_app_whose_certificates_cannot_be_used_is_not_up() -> None:
+    lost = Origin("a2", "https", "127.0.0.1", 9, addresses=("127.0.0.1",), ca_file="nowhere.pem")
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        there = dataclasses.replace(lost, port=server.getsockname()[1])
+        assert "the TLS files cannot be used" in asking(plan(origins=(there,)), "suite")(ONE)
 
 
 @pytest.mark.parametrize("reason", ["two\nlines", "a,b", 'a "quoted" word'])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecoload.errors import OutputFailed, UsageError
+from ecoload.protocol.session import check_runs
 from ecoload.protocol.suite_folder import AskedFor, SuiteFolder, runs_among
 from tests.unit.suite_results import BASE_ASKED, outline, overview, phase
 
@@ -92,6 +97,75 @@ def test_a_folder_that_is_no_suites_is_said_to_be_none(tmp_path: Path, content: 
         (tmp_path / "protocol.json").write_text(content)
     with pytest.raises(UsageError, match="protocol"):
         SuiteFolder(tmp_path).read()
+
+
+NASTY = (None, True, -1, 1.5, 10**30, "", "x", "9" * 400, [], {}, [None], {"a": 1})
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON document."""
+    yield path
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+def changed(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    inner = changed(tree[path[0]], path[1:], value)
+    if isinstance(tree, dict):
+        return tree | {path[0]: inner}
+    return [inner if index == path[0] else item for index, item in enumerate(tree)]
+
+
+def test_whatever_stands_in_a_protocol_it_is_one_or_said_to_be_none(folder: SuiteFolder) -> None:
+    file = folder.path / "protocol.json"
+    whole = json.loads(file.read_bytes())
+    refused = 0
+    for path in places(whole):
+        for value in NASTY:
+            file.write_text(json.dumps(changed(whole, path, value)))
+            try:
+                read, asked, started_at = folder.read()
+            except UsageError:
+                refused += 1
+                continue
+            assert isinstance(asked.base_urls, Mapping)
+            assert all(isinstance(name, str) for name in (*asked.phases, *asked.apps, *read.apps))
+            assert datetime.fromisoformat(started_at).tzinfo is not None
+    assert refused > 500
+
+
+def test_whatever_stands_in_a_run_it_is_one_or_said_to_be_none(folder: SuiteFolder) -> None:
+    whole = overview("FAIL")
+    place = put(folder, "baseline/a8", whole)
+    check_runs(folder)
+    for path in places(whole):
+        for value in NASTY:
+            (place / "run.json").write_text(json.dumps(changed(whole, path, value)))
+            with suppress(UsageError):
+                check_runs(SuiteFolder(folder.path))
+    (place / "run.json").write_text("[]")
+    with pytest.raises(UsageError, match="holds no result"):
+        check_runs(SuiteFolder(folder.path))
+
+
+@pytest.mark.parametrize("where", ["suite.json.new", "baseline", "workspace/scenarios", "baseline/a8/x"])
+@pytest.mark.parametrize("what", ["link", "lost", "pipe"])
+def test_a_folder_that_leads_elsewhere_is_refused(
+    folder: SuiteFolder, tmp_path: Path, where: str, what: str
+) -> None:
+    put(folder, "smoke/a8", overview("PASS"))
+    folder.refuse_links()
+    place = folder.path / where
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if what == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(tmp_path if what == "link" else tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=f"{place} is a link or no plain file"):
+        folder.refuse_links()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -59,6 +59,14 @@ def test_what_was_not_measured_is_empty_and_not_0() -> None:
     assert (row["response_p95_ms"], row["error_rate"], row["errors"]) == ("", "", "0")
 
 
+@pytest.mark.parametrize("nasty", ["=1+1", [], {"p95": "=1+1"}, [None], True])
+def test_what_is_no_figure_is_empty(nasty: Any) -> None:
+    result = passing()
+    result["routes"][0] |= {"response_ms": nasty, "requests": "=cmd|' /c calc'!A1", "rps": "@x"}
+    row = read(latency_csv("a2", [MeasuredRun("smoke", "first", True, result)]))[0]
+    assert (row["response_p95_ms"], row["requests"], row["rps"]) == ("", "", "")
+
+
 def test_of_a_run_that_asked_every_app_only_the_apps_own_routes_are_rows() -> None:
     result = passing() | {"app": "all"}
     result["routes"][1]["app"] = "a3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def problems(write: Write, old: str, new: str) -> list[str]:
         ("remedy: cache it, ", "", "11: known_issues[0].remedy: is missing: what is to be done about it"),
         ("get: /warm", "get: warm", "11: known_issues[0].retest.get: 'warm' does not fit the form"),
         ("get: /warm", "get: '/warm${data.x}'", "11: known_issues[0].retest.get:"),
+        ("every: 4m", "every: 999ms", "11: known_issues[0].retest.every: expected at least 1s"),
         ("health: [up]", "health: [upp]", "16: apps.a1.health[0]: unknown route 'upp'; did you mean 'up'?"),
     ],
 )  # fmt: skip
@@ -224,6 +226,26 @@ def test_the_hash_covers_every_run_its_order_and_how_many_go_on_together(write: 
     ]
     assert len({suite.execution_hash for suite in suites}) == len(suites)
     assert make_suite(write()).execution_hash == suites[0].execution_hash
+
+
+def test_the_hash_covers_what_is_probed_and_whether_it_is_a_rehearsal(write: Write) -> None:
+    plain = make_suite(write(), phases=("ramp",))
+    watched = (dataclasses.replace(plain.watched[0], probe=plain.watched[1].probe), plain.watched[1])
+    assert dataclasses.replace(plain, watched=watched).execution_hash != plain.execution_hash
+    assert dataclasses.replace(plain, rehearsal=()).execution_hash != plain.execution_hash
+
+
+@pytest.mark.parametrize("app", ["a1", "a2"])
+def test_an_app_of_the_embedded_sandbox_beside_one_elsewhere_is_the_same_before_it_is_up(
+    write: Write, app: str
+) -> None:
+    workspace = write(TARGETS.replace(f"https://{app}.example", "sandbox"))
+    before = make_suite(workspace)
+    up = make_suite(workspace, base_urls={app: "http://127.0.0.1:4711"}, embedded={app})
+    assert before.execution_hash == up.execution_hash
+    for _, run in before.runs:
+        assert [origin.app for origin in run.plan.origins if origin.embedded] == [app]
+    assert [watched.app for watched in before.watched] == ["a1", "a2"]
 
 
 def test_runs_side_by_side_are_added_up_for_the_approval(write: Write) -> None:

@@ -338,6 +338,10 @@ def test_a_profile_condition_names_a_route_of_some_app_or_is_a_mistake(write: Wr
         ("- {route: health, file: nowhere.bin}", "nowhere.bin cannot be read"),
         ("- {route: health, file: ../../x}", "is outside the workspace"),
         (
+            "- {route: health, file: scenarios/../targets.yaml}",
+            "is outside the workspace; name one within",
+        ),
+        (
             "- {choose: [{weight: 0, steps: [{route: health}]}]}",
             "steps[0].choose[0].weight: should be greater than 0",
         ),
@@ -882,6 +886,11 @@ def test_an_unknown_app_or_profile_is_a_usage_error_with_the_nearest(write: Writ
         make_plan(workspace, "a2", "burst", base_urls={"a3": "http://x"})
     with pytest.raises(UsageError, match="scale must be above 0"):
         make_plan(workspace, "a2", "burst", duration_scale=0)
+    with pytest.raises(UsageError, match="makes more than 366d"):
+        make_plan(workspace, "a2", "burst", duration_scale=1e30)
+    for seed in (2**63, -(2**63) - 1):
+        with pytest.raises(UsageError, match="a number of 64 bits"):
+            make_plan(workspace, "a2", "burst", seed=seed)
 
 
 def test_an_address_comes_from_the_environment_the_default_or_the_command(write: Write) -> None:

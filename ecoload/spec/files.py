@@ -1,0 +1,11 @@
+"""Files of a workspace by their names."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file is named from the workspace on and by no way around: so a copy has a place for it."""
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts
