@@ -189,6 +189,27 @@ def test_an_app_that_is_down_halts_at_the_health_gate(suites: Suites, sandbox: S
     assert set(verdicts(tree)["smoke"].values()) == {"NOT_RUN"}
     assert {one["app"]: one["answered"] for one in tree["availability"]}["a6"] == 0
 
+    # It is up again: the run that asks every app is made once more for it, for no other; the rest goes on.
+    assert suites.suite("--retest", "a2")[1]["halted"]
+    code, tree = suites.suite("--retest", "a6")
+    assert (code, tree["halted"]) == (0, ""), tree["failures"]
+    assert {v for cells in verdicts(tree).values() for v in cells.values()} <= GOOD
+    folders = [run["folder"] for run in tree["phases"][0]["cells"][0]["runs"]]
+    assert folders == ["health/all", "health/all.retest-1"]
+
+
+def test_apps_at_one_address_go_side_by_side(suites: Suites) -> None:
+    def twin(tree: dict[str, Any]) -> None:
+        only("a1", "a7")(tree)
+        tree["apps"]["b7"] = dict(tree["apps"]["a7"])
+
+    suites.write(twin)
+    scenarios = suites.folder / "scenarios"
+    (scenarios / "b7.yaml").write_text((scenarios / "a7.yaml").read_text().replace("app: a7", "app: b7"))
+    code, tree = suites.suite("--apps", "a7,b7", "--phases", "smoke", "--parallel", "9")
+    assert (code, tree["interrupted"]) == (0, False)
+    assert set(verdicts(tree)["smoke"].values()) <= GOOD
+
 
 def test_errors_in_one_app_hold_up_later_phases_and_a_retest_after_the_fix_lets_them_go_on(
     suites: Suites, sandbox: Sandbox
