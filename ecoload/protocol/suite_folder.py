@@ -40,7 +40,8 @@ _RUN = re.compile(r"(?P<app>[A-Za-z0-9][A-Za-z0-9_-]*)(?:\.retest-(?P<attempt>[0
 @dataclass(frozen=True, slots=True)
 class AskedFor:
     """What the command asked for, so that a resume asks for the same. `base_urls` has the address of every
-    app, or the word `sandbox`; there are no credentials in it."""
+    app, or the word `sandbox`; there are no credentials in it. `previous` is the score of an earlier bundle,
+    and which."""
 
     phases: tuple[str, ...]
     apps: tuple[str, ...]
@@ -50,6 +51,7 @@ class AskedFor:
     base_urls: Mapping[str, str]
     transport: str
     pacing: str
+    previous: tuple[float, str] | None = None
 
 
 class SuiteFolder:
@@ -83,6 +85,8 @@ class SuiteFolder:
             tree = orjson.loads((self.path / PROTOCOL).read_bytes())
             fields: dict[str, Any] = tree["asked"]
             lists = {name: tuple(fields[name]) for name in ("phases", "apps")}
+            if fields.get("previous"):
+                lists["previous"] = tuple(fields["previous"])
             return read_outline(tree["outline"]), AskedFor(**fields | lists), str(tree["started_at"])
         except OSError as error:
             raise UsageError(f"{self.path} is no suite's folder ({PROTOCOL}: {error.strerror})") from error

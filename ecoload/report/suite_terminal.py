@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ecoload.report import suite_rows as rows
 from ecoload.report.forms import NOTHING, clean, plural, span
-from ecoload.report.suite_commands import to_approve, to_retest
+from ecoload.report.suite_commands import to_approve, to_measure_again, to_resume, to_retest
 from ecoload.report.suite_plan_view import print_suite_plan, suite_plan_tree
 from ecoload.report.suite_rows import Tree
 from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
@@ -200,7 +200,12 @@ def _facts(result: Tree) -> Table:
 def _last_lines(result: Tree, folder: Path, summary: Path) -> Iterator[tuple[str, str]]:
     """What is to be copied: commands, then the folder, and the report last."""
     run = str(folder)
-    commands = (("Retest", to_retest(result, run)), ("Approve", to_approve(result, run)))
+    retests = dict.fromkeys([*to_retest(result, run), *to_measure_again(result, run)])
+    commands = (
+        ("Resume", to_resume(result, run)),
+        ("Retest", [*retests]),
+        ("Approve", to_approve(result, run)),
+    )
     for label, lines in commands:
         yield from ((label if at == 0 else "", line) for at, line in enumerate(lines))
     yield ("Folder", run)

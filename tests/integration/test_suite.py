@@ -336,6 +336,42 @@ def test_a_resume_refuses_what_was_changed_meanwhile(suites: Suites) -> None:
     assert "is not what this suite began with" in err
 
 
+def test_what_was_asked_for_goes_with_the_folder_and_the_commands_say_where_the_workspace_is(
+    suites: Suites, tmp_path: Path
+) -> None:
+    suites.write(only("a1", "a2"))
+    short = ("--apps", "a2", "--phases", "health")
+    assert suites.suite(*short)[0] == 0
+    before = tmp_path / "before.zip"
+    (suites.folder / "tests/perf/reports/ecosystem_perf_artifacts.zip").rename(before)
+
+    eco = tmp_path / "my eco"
+    eco.mkdir()
+    for name in ("targets.yaml", "scenarios", "tests"):
+        (suites.folder / name).rename(eco / name)
+    told = ("--targets", str(eco / "targets.yaml"))
+    code, tree = suites.suite(*short, *told, "--previous", str(before))
+    assert (code, tree["readiness"]["previous"]) == (0, "before.zip")
+    code, tree = suites.suite("--resume", tree["folder"], *told)
+    assert (code, tree["readiness"]["previous"]) == (0, "before.zip")
+    assert not (suites.folder / "tests").exists()
+
+    # Where the reports cannot be written, nothing is sent; where they cannot any more, the result is told.
+    reports = eco / "tests" / "perf" / "reports"
+    (reports / "ecosystem_perf_summary.md").unlink()
+    (reports / "ecosystem_perf_summary.md").mkdir()
+    code, out, err = suites.run("suite", "--resume", tree["folder"], *told)
+    assert (code, "CONDITIONAL" in out) == (70, True)
+    assert "the reports could not all be written" in err
+    reports.rename(eco / "elsewhere")
+    reports.write_text("")
+    code, out, err = suites.run("suite", *short, *told)
+    assert (code, out) == (70, "")
+    assert "the reports cannot be written to" in err
+    assert "nothing was sent" in err
+    assert len(list((suites.folder / "runs").iterdir())) == 2
+
+
 def test_a_resume_takes_no_other_wishes(suites: Suites) -> None:
     suites.write(only("a1", "a2"))
     code, tree = suites.suite("--apps", "a2", "--phases", "health")

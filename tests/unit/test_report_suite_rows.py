@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecoload.report import suite_rows as rows
-from ecoload.report.suite_commands import to_approve, to_retest
+from ecoload.report.suite_commands import to_approve, to_measure_again, to_resume, to_retest
 from ecoload.report.suite_names import is_run_folder
 from tests.unit import suite_samples as samples
 
@@ -179,7 +179,33 @@ def test_each_app_that_failed_is_retested_once_and_a_folder_is_quoted() -> None:
     assert to_retest(result, "my runs/s") == [
         f"ecoload suite --resume 'my runs/s' --retest {app}" for app in ("a8", "a2", "a7")
     ]
-    assert to_retest(tree(samples.halted()), "s") == ["ecoload suite --resume s"]
+    # The run that asks every app is made again for any of them.
+    assert to_retest(tree(samples.halted()), "s") == ["ecoload suite --resume s --retest a1"]
+
+
+def test_what_could_not_be_told_is_measured_again_where_something_hangs_on_it() -> None:
+    result = tree(samples.healthy())
+    assert to_measure_again(result, "s") == []
+    cell = next(cell for cell in result["phases"][1]["cells"] if cell["app"] == "a2")
+    cell["items"][0]["verdict"] = "INCONCLUSIVE"
+    assert to_measure_again(result, "s") == ["ecoload suite --resume s --retest a2"]
+    assert to_measure_again(result | {"rehearsal": ["short"]}, "s") == []
+
+
+def test_a_suite_that_was_interrupted_names_the_command_that_goes_on() -> None:
+    result = tree(samples.healthy())
+    assert to_resume(result, "s") == []
+    assert to_resume(result | {"interrupted": True}, "s") == ["ecoload suite --resume s"]
+
+
+def test_a_command_says_which_targets_file_it_is_about() -> None:
+    result = tree(samples.not_ready(1)) | {"targets": "my eco/targets.yaml", "interrupted": True}
+    asked = " --targets 'my eco/targets.yaml'"
+    assert to_resume(result, "s") == [f"ecoload suite --resume s{asked}"]
+    assert to_retest(result, "s") == [f"ecoload suite --resume s --retest a8{asked}"]
+    assert to_approve(tree(samples.awaiting()) | {"targets": "x/t.yaml"}, "runs/s")[1] == (
+        "ecoload suite --resume runs/s --targets x/t.yaml"
+    )
 
 
 def test_a_command_cannot_be_made_to_do_something_else() -> None:
