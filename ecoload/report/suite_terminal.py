@@ -162,14 +162,18 @@ def _failures(result: Tree, summary: Path) -> Group | None:
 
 
 def _waiting(result: Tree) -> Table | None:
-    found = [(phase, why) for phase, state, why in rows.approvals(result) if state == "waits"]
-    if not found:
+    """What waits for an approval; a line for each reason."""
+    needed = (result.get("approvals") or {}).get("needed") or {}
+    waiting = [phase for phase, state, _ in rows.approvals(result) if state == "waits"]
+    if not waiting:
         return None
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for phase, why in found:
-        grid.add_row(_short("AWAITING_APPROVAL"), Text(clean(f"{phase}: {why}" if why else phase)))
+    for phase in waiting:
+        for at, why in enumerate(needed.get(phase) or ("",)):
+            told = Text(clean(f"{phase}: {why}" if why else phase))
+            grid.add_row(Text() if at else _short("AWAITING_APPROVAL"), told)
     return grid
 
 
