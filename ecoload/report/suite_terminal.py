@@ -76,19 +76,10 @@ def print_readiness(result: Tree, console: Console | None = None) -> None:
     table.add_column("Part", overflow="fold")
     for name in ("First", "Last"):
         table.add_column(name, justify="right")
-    for phase in rows.phases(result):
-        scores = (phase.get("score_first"), phase.get("score_last"))
-        table.add_row(Text(clean(phase.get("name"))), *(_thousandths(score) for score in scores))
-    uptime = [one.get("verdict") == "PASS" for one in result.get("availability") or ()]
-    if uptime:
-        share = _thousandths(sum(uptime) / len(uptime))
-        table.add_row("availability", share, share)
+    for name, *scores in rows.parts(result):
+        table.add_row(Text(clean(name)), *(rows.thousandths(score) for score in scores))
     console.print(Padding(table, (1, 0, 1, 1), expand=False))
     console.print(Text(f" score {clean(rows.score(result))}   status {clean(result.get('status'))}", "bold"))
-
-
-def _thousandths(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float | int) else NOTHING
 
 
 def _banner(result: Tree) -> Table:

@@ -99,6 +99,23 @@ def test_a_run_that_proves_nothing_leaves_no_app_with_a_pass() -> None:
     assert {spot.verdict for spot in spots if spot} == {"INCONCLUSIVE"}
 
 
+def test_an_app_that_the_run_of_every_app_does_not_ask_has_no_verdict_of_it() -> None:
+    health = phase(tree(samples.healthy()), "health")
+    items = health["cells"][0]["items"]
+    health["cells"][0]["items"] = [item for item in items if item["app"] != "a4"]
+    assert rows.spot(health, "a4") is None
+    assert rows.spot(health, "a5") is not None
+
+
+def test_an_app_is_told_its_own_reasons_only() -> None:
+    health = phase(tree(samples.halted()), "health")
+    spots = {app: rows.spot(health, app) for app in ("a2", "a3")}
+    assert {app: spot.reasons for app, spot in spots.items() if spot} == {
+        "a2": (),
+        "a3": ("a3 health: 413 ms > 150 ms",),
+    }
+
+
 def test_a_run_of_every_app_that_never_was_shows_what_became_of_it() -> None:
     cell = {"app": "all", "verdict": "NOT_RUN", "reasons": ["x"], "runs": [], "items": []}
     assert rows.spot({"cells": [cell]}, "a1") == rows.Spot("NOT_RUN", ("x",), "")
@@ -108,7 +125,11 @@ def test_a_thing_that_several_phases_judge_is_one_line_and_nothing_is_lost() -> 
     result = tree(samples.awaiting_failures())
     lines = rows.lines(result)
     told = [id(item) for line in lines for item in line.items if item is not None]
-    assert sorted(told) == sorted(id(item) for _, item in samples.items_of(result))
+    assert set(told) > {id(item) for _, item in samples.items_of(result)}
+    # What waits for an approval counts for the score: a line for each app.
+    waits = [item for line in lines for item in line.items if item and item["must_be"] == "is made"]
+    assert len(told) == len(set(told)) == len([*samples.items_of(result)]) + len(waits)
+    assert {item["verdict"] for item in waits} == {"AWAITING_APPROVAL"}
     overview = [line for line in lines if line.of == "overview" and line.must_be.startswith("P95")]
     assert len(overview) == 1
     judged = [item and item["verdict"] for item in overview[0].items]
