@@ -85,6 +85,8 @@ class Request:
     permit: Permit | None = None
     folder: Path | None = None
     """Where the run is written; a new folder below `out` where not stated."""
+    held: bool = False
+    """Whether whoever starts it holds the lock on its targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
     run_id = f"{started:%Y%m%dT%H%M%S}-{plan.app}-{plan.profile}-{os.urandom(2).hex()}"
     folder = _folder(request.folder or request.out / run_id, plan)
     with ExitStack() as stack:
-        stack.enter_context(locked(plan, str(folder)))
+        if not request.held:
+            stack.enter_context(locked(plan, str(folder)))
         raise_file_limit(plan)
         grant = _granted(request, plan, run_id, folder)
         tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("interrupted", err=True)
         code = 130
     except EcoloadError as error:
-        click.echo(f"ecoload: {error}", err=True)
+        click.echo("\n".join([f"ecoload: {error}", *getattr(error, "__notes__", ())]), err=True)
         code = error.exit_code
     except BrokenPipeError:
         # Whoever read us has seen enough.

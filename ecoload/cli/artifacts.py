@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ecoload.cli.options import base_url_option, base_urls, scenarios_option, targets_option
+from ecoload.cli.options import base_url_option, base_urls, names, scenarios_option, targets_option
 from ecoload.errors import UsageError
 
 
@@ -52,10 +52,10 @@ def export(targets: Path, scenarios: Path | None, out: Path | None, check: bool)
 @targets_option
 @scenarios_option
 @base_url_option
-@click.option("--apps", default="", metavar="A,B", help="Ask only these apps.  [default: all]")
+@click.option("--apps", callback=names, metavar="A,B", help="Ask only these apps.  [default: all]")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent and removed; send and remove nothing.")
 def cleanup(
-    targets: Path, scenarios: Path | None, base_url: tuple[str, ...], apps: str, dry_run: bool
+    targets: Path, scenarios: Path | None, base_url: tuple[str, ...], apps: tuple[str, ...], dry_run: bool
 ) -> int:
     """Delete the test data in the protocol's namespace, and the generated files below tests/perf/."""
     from ecoload.export.removal import removals, remove, shown
@@ -63,8 +63,7 @@ def cleanup(
     from ecoload.spec.workspace import load_workspace
 
     workspace = load_workspace(targets, scenarios, os.environ)
-    named = [name.strip() for name in apps.split(",") if name.strip()]
-    plans, skipped = cleanups(workspace, named, base_urls(base_url))
+    plans, skipped = cleanups(workspace, apps, base_urls(base_url))
     files = removals(workspace.root)
     for app in skipped:
         click.echo(app)

@@ -137,8 +137,8 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which part of the protocol."""
     for option in (
         click.option("--parallel", type=click.IntRange(min=1), help="So many apps at a time."),
-        click.option("--apps", callback=_names, metavar="A,B", help="Only these apps: a rehearsal."),
-        click.option("--phases", callback=_names, metavar="A,B", help="Only these phases: a rehearsal."),
+        click.option("--apps", callback=names, metavar="A,B", help="Only these apps: a rehearsal."),
+        click.option("--phases", callback=names, metavar="A,B", help="Only these phases: a rehearsal."),
     ):
         command = option(command)
     return command
@@ -195,5 +195,12 @@ def _base_url(text: str) -> tuple[str, str]:
     return app, url
 
 
-def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+def names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """The names in an option such as `A,B`. One that is given and empty (an unset variable of a script) is
+    a mistake: it would mean all."""
+    if text is None:
+        return ()
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise click.BadParameter("expected names such as a2,a6, got none")
+    return found

@@ -10,7 +10,6 @@ Rules
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
-from ecoload.errors import ApprovalNeeded, GuardRefused, UsageError
+from ecoload.errors import ApprovalNeeded, EcoloadError, GuardRefused, OutputFailed, UsageError
 
 if TYPE_CHECKING:
     from ecoload.guard.asking import Asked
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from ecoload.protocol.suite_folder import SuiteFolder
     from ecoload.report.suite_live import SilentSuiteView, SuiteLineView
     from ecoload.spec.workspace import Workspace
+    from ecoload.verdict.suite_result import SuiteResult
 
 REPORTS = Path("tests/perf/reports")
 _OWN = frozenset("resume retest targets scenarios out approve_as as_json no_progress previous".split())
@@ -93,12 +93,8 @@ def suite(
     **shared: Any,
 ) -> int:
     """Carry out the whole protocol, phase after phase, and say whether the ecosystem is ready."""
-    import orjson
-
     from ecoload.protocol.session import carry_out_suite, newest_folder
-    from ecoload.report.suite_folder import write_suite_reports
     from ecoload.report.suite_live import suite_view
-    from ecoload.report.suite_terminal import print_suite
 
     if retest and resume is None:
         resume = newest_folder(out)
@@ -109,15 +105,12 @@ def suite(
     with call.session(view) as session:
         try:
             result = carry_out_suite(session, view)
+        except EcoloadError as error:
+            error.add_note(f"the suite goes on with: {call.again(session.folder.path)}")
+            raise
         finally:
             view.close()
-    tree, folder, reports = result.to_json(), session.folder.path, call.reports
-    write_suite_reports(tree, folder, reports)
-    if as_json:
-        click.echo(orjson.dumps(tree | {"folder": str(folder)}, option=orjson.OPT_INDENT_2))
-    else:
-        print_suite(tree, folder, reports)
-    return result.exit_code
+    return call.told(result, session.folder.path, as_json=as_json)
 
 
 @click.command()
@@ -174,12 +167,44 @@ class _Call:
     def reports(self) -> Path:
         return self.root / REPORTS
 
+    def again(self, folder: Path) -> str:
+        """The command that goes on with the suite in `folder`."""
+        from ecoload.report.suite_commands import resumed
+
+        return resumed(str(folder), self._targets)
+
+    def told(self, result: SuiteResult, folder: Path, *, as_json: bool) -> int:
+        """Writes the reports of a suite that is over and shows it; what the command ends with."""
+        import orjson
+
+        from ecoload.report.suite_folder import write_suite_reports
+        from ecoload.report.suite_terminal import print_suite
+
+        tree, problem = result.to_json(), ""
+        try:
+            write_suite_reports(tree | self._targets, folder, self.reports)
+        except OutputFailed as error:
+            problem = str(error)
+        if as_json:
+            click.echo(orjson.dumps(tree | {"folder": str(folder)}, option=orjson.OPT_INDENT_2))
+        else:
+            print_suite(tree | self._targets, folder, self.reports)
+        if problem:
+            click.echo(f"ecoload: the reports could not all be written: {problem}", err=True)
+        return OutputFailed.exit_code if problem else result.exit_code
+
+    @property
+    def _targets(self) -> dict[str, str]:
+        """The targets file, where a command must say it."""
+        usual = self.options.targets == Path("targets.yaml")
+        return {} if usual else {"targets": str(self.options.targets)}
+
     @contextmanager
     def session(self, view: SilentSuiteView | SuiteLineView) -> Iterator[Session]:
         """The session, everything made ready; nothing is sent yet."""
         from ecoload.engine.fleet import raise_file_limit
         from ecoload.guard.approval import gated_phases
-        from ecoload.protocol.session import Session, check_runs, new_folder, same_plan
+        from ecoload.protocol.session import Session, check_runs, earlier_score, new_folder, same_plan
         from ecoload.protocol.suite import pinned
         from ecoload.protocol.suite_folder import SuiteFolder
 
@@ -195,12 +220,14 @@ class _Call:
         embedded = [o.app for o in suite.phases[0].runs[0].plan.origins if o.embedded]
         with sandbox_of(embedded, options.seed) as (urls, environment):
             suite = pinned(choice.suite(options, workspace, urls) if urls else suite)
+            secrets = self._secrets(suite, os.environ | environment)
+            self._make_room()
             if self.resume is not None:
                 same_plan(suite, folder.read()[0])
                 check_runs(folder)
+                before = before or earlier_score(folder)
             else:
-                self._begin(folder, suite)
-            secrets = self._secrets(suite, os.environ | environment)
+                self._begin(folder, suite, before)
             view.head(suite.outline(), folder.path)
             gated = gated_phases(suite)
             grant = self._grant(suite, folder, gated, view) if gated else None
@@ -214,7 +241,16 @@ class _Call:
                 retest=self.retest,
             )
 
-    def _begin(self, folder: SuiteFolder, suite: SuitePlan) -> None:
+    def _make_room(self) -> None:
+        """The folder of the reports. Raises OutputFailed, before hours of load whose end nobody reads."""
+        try:
+            self.reports.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFailed(
+                f"the reports cannot be written to {self.reports}: {error.strerror}; nothing was sent"
+            ) from error
+
+    def _begin(self, folder: SuiteFolder, suite: SuitePlan, before: tuple[float, str] | None) -> None:
         from ecoload.protocol.session import inputs_of
         from ecoload.protocol.suite_folder import AskedFor
 
@@ -230,6 +266,7 @@ class _Call:
             base_urls=urls | {o.app: "sandbox" for o in origins if o.embedded},
             transport=options.transport,
             pacing=options.pacing,
+            previous=before,
         )
         scenarios = options.scenarios or self.root / "scenarios"
         inputs = inputs_of(options.targets, scenarios, [run.plan for _, run in suite.runs])
@@ -266,8 +303,8 @@ class _Call:
         if self.approve_as and asked.embedded:
             grant = unsigned(suite.execution_hash, self.approve_as, folder.suite_id, datetime.now(UTC))
         else:
-            again = shlex.join(["ecoload", "suite", "--resume", str(folder.path)])
             try:
+                again = self.again(folder.path)
                 permit = permit_for(self.options, self.root, plans, self.approve_as, again)
                 grant = permit(asked, folder.suite_id, folder.path)
             except ApprovalNeeded as error:

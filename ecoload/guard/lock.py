@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,16 +30,17 @@ from ecoload.plan import Plan
 
 
 @contextmanager
-def locked(plan: Plan, run_name: str, folder: Path | None = None) -> Iterator[None]:
-    """Holds the targets of a plan's loads. `run_name` is the run's folder, for the message others get;
-    `folder` where the lock files are (default: the user's runtime folder).
+def locked(plan: Plan | Iterable[Plan], run_name: str, folder: Path | None = None) -> Iterator[None]:
+    """Holds the targets of a plan's loads, or of several plans' that belong together, each once. `run_name`
+    is the run's folder, for the message others get; `folder` where the lock files are (default: the user's
+    runtime folder).
 
     Raises TargetLocked where another run holds one of them, GuardRefused where the folder is not the
     user's own.
     """
-    targets = {
-        (o.host.lower(), o.port) for o in map(plan.origins.__getitem__, used_origins(plan)) if not o.embedded
-    }
+    plans = [plan] if isinstance(plan, Plan) else plan
+    used = (one.origins[index] for one in plans for index in used_origins(one))
+    targets = {(origin.host.lower(), origin.port) for origin in used if not origin.embedded}
     if not targets:
         yield
         return

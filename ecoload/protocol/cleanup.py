@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -115,9 +114,7 @@ def clean(plans: Sequence[Plan], workspace: Workspace, environ: Mapping[str, str
     """
     secrets = [resolve_secrets(plan, environ, workspace.root) for plan in plans]
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-cleanup-{os.urandom(2).hex()}"
-    with ExitStack() as held:
-        for plan in _one_each(plans):
-            held.enter_context(locked(plan, f"ecoload cleanup {run_id}"))
+    with locked(plans, f"ecoload cleanup {run_id}"):
         for plan, values in zip(plans, secrets, strict=True):
             yield _cleaned(resolve(plan), run_id, values)
 
@@ -177,13 +174,3 @@ def _check(plans: Sequence[Plan]) -> None:
             refusals.append(str(error))
     if refusals:
         raise GuardRefused("\n".join(refusals))
-
-
-def _one_each(plans: Sequence[Plan]) -> Iterator[Plan]:
-    """One plan for each host and port: the lock on one is held once."""
-    seen = set()
-    for plan in plans:
-        place = _origin(plan).host.lower(), _origin(plan).port
-        if place not in seen:
-            seen.add(place)
-            yield plan

@@ -72,6 +72,14 @@ def newest_folder(out: Path) -> Path:
     return found[-1]
 
 
+def earlier_score(folder: SuiteFolder) -> tuple[float, str] | None:
+    """The score before that a suite was given, and what it was read from."""
+    readiness = (folder.load(SUITE) or {}).get("readiness") or {"previous": FIRST}
+    if readiness["previous"] == FIRST:
+        return folder.read()[1].previous
+    return readiness["before"], readiness["previous"]
+
+
 def same_plan(suite: SuitePlan, outline: Outline) -> None:
     """Raises GuardRefused where a suite is not the one that an outline is of: in what is sent, or in what it
     is judged by."""

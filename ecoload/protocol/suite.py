@@ -7,8 +7,8 @@ Rules
   an approval is left out, and the rest goes on.
 - Where a run fails at a known issue, it is made again under the remedy, that app alone. Once the remedy has
   shown itself, the app's later runs stand under it too.
-- Runs side by side are threads that measure; each has a generator process of its own. Signals are the main
-  thread's.
+- Runs side by side are threads that measure; each has a generator process of its own. Signals and what is
+  read from the folder are the main thread's. Their targets are locked together: two apps may share a host.
 - An app that cannot even be asked for a token is a FAIL of its cell; an error of our own ends the suite, and
   it can be resumed.
 """
@@ -19,6 +19,7 @@ import dataclasses
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from ecoload.errors import ApprovalNeeded, GuardRefused, OutputFailed, TokenFail
 from ecoload.guard.asking import Asked
 from ecoload.guard.grants import Grant
 from ecoload.guard.hosts import resolve
+from ecoload.guard.lock import locked
 from ecoload.guard.rules import check_plan, check_watched
 from ecoload.plan import Plan
 from ecoload.plan.suite import AppRun, Gate, Outline, Phase, SuitePlan
@@ -35,6 +37,7 @@ from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder, a
 from ecoload.report.diagnostics import diagnostics_markdown
 from ecoload.report.folder import write_reports
 from ecoload.run import Finished, Request, View, carry_out
+from ecoload.spec.suite_planning import ALL_APPS
 from ecoload.verdict.suite import SuiteFacts, judge_phases, passes_gate
 from ecoload.verdict.suite_result import Cell, CellResult, PhaseResult
 
@@ -158,7 +161,13 @@ class _Conductor:
     # --- what is to be done -----------------------------------------------------------------------
 
     def _is_due(self, run: AppRun, cell: CellResult) -> bool:
-        return not cell.runs or (run.app == self._how.retest and cell.verdict is not Cell.PASS)
+        if not cell.runs or not self._how.retest or cell.verdict is Cell.PASS:
+            return not cell.runs
+        if run.app != ALL_APPS:
+            return run.app == self._how.retest
+        # The run that asks every app is made again for what did not pass of this one, or of the run itself.
+        bad = {item.app for item in cell.items if item.verdict is not Cell.PASS}
+        return not cell.items or not bad.isdisjoint((self._how.retest, ALL_APPS))
 
     def _remedy(self, phase: Phase, run: AppRun) -> None:
         """Makes a run again under the remedy, where a known issue is among what failed and the remedy
@@ -168,7 +177,8 @@ class _Conductor:
         known = [i.issue for i in cell.items if i.issue and i.last.verdict == "FAIL"]
         if run.warmed is not None and known and not tried:
             self._view.begun(phase, [run.app], f"again, after the remedy of {', '.join(known)}")
-            self._one(phase, run, warmed=True, attempt=attempt_of(cell.runs[-1].folder), alone=True)
+            with self._locked([run]):
+                self._one(phase, run, warmed=True, attempt=attempt_of(cell.runs[-1].folder), alone=True)
 
     def _under_remedy(self, phase: Phase, run: AppRun) -> bool:
         """Whether an earlier phase has shown that the app passes only so."""
@@ -189,22 +199,27 @@ class _Conductor:
         cells = self._cells(phase)
         self._view.begun(phase, [run.app for run in runs])
         alone = len(runs) == 1
+        warmed = {run.app: self._under_remedy(phase, run) for run in runs}
 
         def one(run: AppRun) -> None:
             before = [attempt_of(made.folder) for made in cells[run.app].runs]
-            warmed = self._under_remedy(phase, run)
-            self._one(phase, run, warmed=warmed, attempt=max(before, default=-1) + 1, alone=alone)
+            attempt = max(before, default=-1) + 1
+            self._one(phase, run, warmed=warmed[run.app], attempt=attempt, alone=alone)
 
-        if alone:
-            one(runs[0])
-            return
-        with ThreadPoolExecutor(len(runs), thread_name_prefix=phase.name) as pool:
-            going = [pool.submit(one, run) for run in runs]
-            while wait(going, JOIN_S).not_done:
-                # Signals are handled between two waits.
-                pass
-        for ended in going:
-            ended.result()
+        with self._locked(runs):
+            if alone:
+                one(runs[0])
+                return
+            with ThreadPoolExecutor(len(runs), thread_name_prefix=phase.name) as pool:
+                going = [pool.submit(one, run) for run in runs]
+                while wait(going, JOIN_S).not_done:
+                    # Signals are handled between two waits.
+                    pass
+            for ended in going:
+                ended.result()
+
+    def _locked(self, runs: Sequence[AppRun]) -> AbstractContextManager[None]:
+        return locked([run.plan for run in runs], str(self._how.folder.path))
 
     def _one(self, phase: Phase, run: AppRun, *, warmed: bool, attempt: int, alone: bool) -> None:
         plan = run.warmed if warmed and run.warmed is not None else run.plan
@@ -213,7 +228,9 @@ class _Conductor:
         secrets = self._how.secrets.get(run.app, {})
         # What plans name is read from the suite's own copy, which nobody edits meanwhile.
         workspace = self._how.folder.path / WORKSPACE
-        request = Request(plan, workspace, place.parent, secrets, permit=self._permit, folder=place)
+        request = Request(
+            plan, workspace, place.parent, secrets, permit=self._permit, folder=place, held=True
+        )
         try:
             finished = carry_out(request, self._view.run_view(phase, run, alone=alone), self._heard)
         except TokenFailed as error:

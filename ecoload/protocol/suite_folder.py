@@ -44,7 +44,8 @@ _RUN = re.compile(r"(?P<app>[A-Za-z0-9][A-Za-z0-9_-]*)(?:\.retest-(?P<attempt>[0
 @dataclass(frozen=True, slots=True)
 class AskedFor:
     """What the command asked for, so that a resume asks for the same. `base_urls` has the address of every
-    app, or the word `sandbox`; there are no credentials in it."""
+    app, or the word `sandbox`; there are no credentials in it. `previous` is the score of an earlier bundle,
+    and which."""
 
     phases: tuple[str, ...]
     apps: tuple[str, ...]
@@ -54,6 +55,7 @@ class AskedFor:
     base_urls: Mapping[str, str]
     transport: str
     pacing: str
+    previous: tuple[float, str] | None = None
 
 
 class SuiteFolder:

@@ -111,7 +111,8 @@ class PanelView:
             self._live = None
 
     def _panel(self, interval: Interval | None) -> Panel:
-        width = min(self._console.width, WIDEST)
+        # Room for `^C^C`, which a terminal echoes behind the last line: a wrap would leave a line behind.
+        width = min(self._console.width - 4, WIDEST)
         body: list[Table | Text] = [
             Text(clean(_target(self._plan)), "dim", overflow="ellipsis", no_wrap=True)
         ]

@@ -41,8 +41,8 @@ def write_suite_reports(result: Tree, suite_folder: Path, reports_folder: Path) 
         _remove_stale(reports_folder, set(texts))
     except OSError as error:
         raise OutputFailed(
-            f"{error.filename or reports_folder}: {error.strerror}; free some space; "
-            f"the result itself is in {suite_folder}"
+            f"{error.filename or reports_folder}: {error.strerror}; the result itself is in {suite_folder}, "
+            "and a resume writes the reports again"
         ) from error
     bundle = reports_folder / BUNDLE
     write_bundle(bundle, suite_folder, reports_folder)

@@ -69,7 +69,8 @@ class SuiteLineView:
             plural(len(outline.apps), "app", "apps"),
             plural(len(outline.phases), "phase", "phases"),
         )
-        self._say(Text(f"{clean(outline.protocol.name)} · {apps} · {phases}{mark}", "bold"))
+        line = Text(f"{clean(outline.protocol.name)} · {apps} · {phases}{mark}", "bold")
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
         self._say(Text(clean(folder), "dim"))
 
     def note(self, text: str) -> None:

@@ -44,6 +44,8 @@ def slo_matrix(result: Tree) -> str:
         _head("Service levels by phase", result, rows.header(result)),
         _legend(result),
         *(_lines(result, app) for app in dict.fromkeys(line.app for line in rows.lines(result))),
+        _uptime(result),
+        _parts(result),
     )
 
 
@@ -88,6 +90,13 @@ def _score(result: Tree) -> Iterator[str]:
     before = rows.score_before(result)
     if before:
         yield from (f"Before: {escaped(before)}.", "")
+
+
+def _parts(result: Tree) -> Iterator[str]:
+    """What the score is the mean of."""
+    yield from _score(result)
+    body = [(name, *(rows.thousandths(score) for score in scores)) for name, *scores in rows.parts(result)]
+    yield from table(("Part", "First", "Last"), body, right=(1, 2))
 
 
 def _failures(result: Tree, run: str, app: str = "") -> Iterator[str]:

@@ -140,14 +140,17 @@ def spot(phase: Tree, app: str) -> Spot | None:
     cell = cell_of(phase, app)
     if cell is None:
         return None
-    own = [item for item in cell.get("items") or () if item.get("app") in (app, cell.get("app"))]
-    verdict = str(cell.get("verdict"))
-    if cell.get("app") != app and own:
+    verdict, found = str(cell.get("verdict")), [str(reason) for reason in cell.get("reasons") or ()]
+    if cell.get("app") != app and (items := cell.get("items")):
+        if all(item.get("app") != app for item in items):
+            return None
+        own = [item for item in items if item.get("app") in (app, cell.get("app"))]
         verdict = min((str(item.get("verdict")) for item in own), key=_badness)
+        others = tuple(f"{name} " for name in {str(item.get("app")) for item in items} - {app, "all"})
+        found = [] if verdict == "PASS" else [reason for reason in found if not reason.startswith(others)]
     runs = cell.get("runs") or ()
     folder = str(runs[-1].get("folder")) if runs else ""
-    found = tuple(str(reason) for reason in cell.get("reasons") or ())
-    return Spot(verdict, found, folder if is_run_folder(folder) else "")
+    return Spot(verdict, tuple(found), folder if is_run_folder(folder) else "")
 
 
 def cell_of(phase: Tree, app: str) -> Tree | None:
@@ -161,19 +164,42 @@ def cell_of(phase: Tree, app: str) -> Tree | None:
 
 
 def lines(result: Tree) -> list[Line]:
-    """Everything that was judged, each thing once, with its verdicts by phase; by app, then in the order
-    in which the phases judge them. What a phase judges twice under one name has two lines."""
+    """Everything that counts for the score, each thing once, with its verdicts by phase; by app, then in the
+    order in which the phases judge them. What a phase judges twice under one name has two lines; a run that
+    was not made, or judged nothing, is a thing itself."""
     every = phases(result)
     found: dict[tuple[_Name, int], list[Tree | None]] = {}
     for at, phase in enumerate(every):
         seen: Counter[_Name] = Counter()
-        for item in (item for cell in phase.get("cells") or () for item in cell.get("items") or ()):
+        for item in (item for cell in phase.get("cells") or () for item in cell.get("items") or _bare(cell)):
             name = _name(item)
             found.setdefault((name, seen[name]), [None] * len(every))[at] = item
             seen[name] += 1
     order = {app: at for at, app in enumerate(apps(result))}
     listed = [Line(*name, _issue_of(items), tuple(items)) for (name, _), items in found.items()]
     return sorted(listed, key=lambda line: order.get(line.app, len(order)))
+
+
+def _bare(cell: Tree) -> tuple[Tree, ...]:
+    if cell.get("verdict") == "NOT_APPLICABLE":
+        return ()
+    told = {"was": "; ".join(map(str, cell.get("reasons") or ()))}
+    item = {"kind": "run", "of": "the run", "must_be": "is made", "first": told, "last": told}
+    return ({**item, "app": cell.get("app"), "verdict": cell.get("verdict")},)
+
+
+def parts(result: Tree) -> list[tuple[str, Any, Any]]:
+    """`(name, score at first, score at last)` of each part of the score, 0 to 1; None: it judges nothing."""
+    found = [
+        (str(phase.get("name")), phase.get("score_first"), phase.get("score_last"))
+        for phase in phases(result)
+    ]
+    up = [one.get("verdict") == "PASS" for one in result.get("availability") or ()]
+    return [*found, ("availability", sum(up) / len(up), sum(up) / len(up))] if up else found
+
+
+def thousandths(score: object) -> str:
+    return f"{score:.3f}" if isinstance(score, float | int) else NOTHING
 
 
 def was(item: Tree) -> str:

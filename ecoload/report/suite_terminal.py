@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ecoload.report import suite_rows as rows
 from ecoload.report.forms import NOTHING, clean, plural, span
-from ecoload.report.suite_commands import to_approve, to_retest
+from ecoload.report.suite_commands import to_approve, to_measure_again, to_resume, to_retest
 from ecoload.report.suite_plan_view import print_suite_plan, suite_plan_tree
 from ecoload.report.suite_rows import Tree
 from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
@@ -76,19 +76,10 @@ def print_readiness(result: Tree, console: Console | None = None) -> None:
     table.add_column("Part", overflow="fold")
     for name in ("First", "Last"):
         table.add_column(name, justify="right")
-    for phase in rows.phases(result):
-        scores = (phase.get("score_first"), phase.get("score_last"))
-        table.add_row(Text(clean(phase.get("name"))), *(_thousandths(score) for score in scores))
-    uptime = [one.get("verdict") == "PASS" for one in result.get("availability") or ()]
-    if uptime:
-        share = _thousandths(sum(uptime) / len(uptime))
-        table.add_row("availability", share, share)
+    for name, *scores in rows.parts(result):
+        table.add_row(Text(clean(name)), *(rows.thousandths(score) for score in scores))
     console.print(Padding(table, (1, 0, 1, 1), expand=False))
     console.print(Text(f" score {clean(rows.score(result))}   status {clean(result.get('status'))}", "bold"))
-
-
-def _thousandths(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float | int) else NOTHING
 
 
 def _banner(result: Tree) -> Table:
@@ -162,14 +153,18 @@ def _failures(result: Tree, summary: Path) -> Group | None:
 
 
 def _waiting(result: Tree) -> Table | None:
-    found = [(phase, why) for phase, state, why in rows.approvals(result) if state == "waits"]
-    if not found:
+    """What waits for an approval; a line for each reason."""
+    needed = (result.get("approvals") or {}).get("needed") or {}
+    waiting = [phase for phase, state, _ in rows.approvals(result) if state == "waits"]
+    if not waiting:
         return None
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for phase, why in found:
-        grid.add_row(_short("AWAITING_APPROVAL"), Text(clean(f"{phase}: {why}" if why else phase)))
+    for phase in waiting:
+        for at, why in enumerate(needed.get(phase) or ("",)):
+            told = Text(clean(f"{phase}: {why}" if why else phase))
+            grid.add_row(Text() if at else _short("AWAITING_APPROVAL"), told)
     return grid
 
 
@@ -200,7 +195,12 @@ def _facts(result: Tree) -> Table:
 def _last_lines(result: Tree, folder: Path, summary: Path) -> Iterator[tuple[str, str]]:
     """What is to be copied: commands, then the folder, and the report last."""
     run = str(folder)
-    commands = (("Retest", to_retest(result, run)), ("Approve", to_approve(result, run)))
+    retests = dict.fromkeys([*to_retest(result, run), *to_measure_again(result, run)])
+    commands = (
+        ("Resume", to_resume(result, run)),
+        ("Retest", [*retests]),
+        ("Approve", to_approve(result, run)),
+    )
     for label, lines in commands:
         yield from ((label if at == 0 else "", line) for at, line in enumerate(lines))
     yield ("Folder", run)

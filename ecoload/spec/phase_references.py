@@ -20,6 +20,8 @@ from ecoload.spec.yaml12 import Where
 
 WORDS = frozenset({"suite", "all"})
 """No app is called so: `ecoload plan suite` is the whole, `all` the apps of the health phase together."""
+COPY = "workspace"
+"""No phase is called so: the suite's folder holds the copy of the workspace there."""
 
 
 def check_phases(targets: Targets, reading: Reading) -> None:
@@ -31,9 +33,12 @@ def check_phases(targets: Targets, reading: Reading) -> None:
     for name, app in targets.apps.items():
         _check_health(name, app, reading)
     _once([phase.name for phase in targets.phases], targets.phases, "name", reading)
+    _apart(targets, reading)
     _once([issue.id for issue in targets.known_issues], targets.known_issues, "id", reading)
     for phase in targets.phases:
         _check_phase(phase, phase.where, apps, profiles, reading)
+        if phase.health is not None:
+            _check_asked(phase, targets, reading)
     for issue in targets.known_issues:
         _check_issue(issue, issue.where, targets, apps, reading)
 
@@ -61,12 +66,38 @@ def _once(names: list[str], shapes: list[Any], key: str, reading: Reading) -> No
 def _check_phase(
     phase: PhaseShape, where: Where, apps: Collection[str], profiles: Collection[str], reading: Reading
 ) -> None:
+    if phase.name.casefold() == COPY:
+        reading.problem((*where, "name"), f"no phase can be called {phase.name!r}; choose another name")
     if phase.profile is not None and phase.profile not in profiles:
         message = f"unknown profile {phase.profile!r}{nearest(phase.profile, profiles)}"
         reading.problem((*where, "profile"), message)
     for index, app in enumerate(phase.apps or ()):
         if app not in apps:
             reading.problem((*where, "apps", index), f"unknown app {app!r}{nearest(app, apps)}")
+
+
+def _check_asked(phase: PhaseShape, targets: Targets, reading: Reading) -> None:
+    """A health phase asks something, and something of every app that it names."""
+    for index, name in enumerate(phase.apps or ()):
+        if name in targets.apps and not targets.apps[name].health:
+            reading.problem((*phase.where, "apps", index), f"{name} has no health: routes to ask")
+    if phase.apps is None and not reading.broken and not any(app.health for app in targets.apps.values()):
+        reading.problem((*phase.where, "health"), "no app has health: routes, so nothing would be asked")
+
+
+def _apart(targets: Targets, reading: Reading) -> None:
+    """Names that are files' names differ by more than capitals, which not every system tells apart."""
+    named: list[tuple[str, Where]] = [(phase.name, (*phase.where, "name")) for phase in targets.phases]
+    for names in (
+        named,
+        [(name, ("apps", name)) for name in targets.apps],
+        [(name, ("profiles", name)) for name in targets.profiles],
+    ):
+        seen: dict[str, str] = {}
+        for name, where in names:
+            other = seen.setdefault(name.casefold(), name)
+            if other != name:
+                reading.problem(where, f"{name!r} and {other!r} would be the same file; choose another name")
 
 
 def _check_issue(

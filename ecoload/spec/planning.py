@@ -161,6 +161,44 @@ def make_cleanup(workspace: Workspace, app: str, *, base_urls: Mapping[str, str]
     )
 
 
+def make_bare(
+    workspace: Workspace,
+    app: str,
+    *,
+    seed: int = 1,
+    base_urls: Mapping[str, str] | None = None,
+    embedded: Collection[str] = (),
+    transport: Literal["http1", "aiohttp"] = "http1",
+    pacing_mode: Literal["timer", "spin"] = "timer",
+) -> Plan:
+    """A plan around `app` that sends nothing yet: every origin whose address is known, every route with the
+    levels that it has under no profile. Raises UsageError."""
+    targets = workspace.targets
+    for name in (app, *(base_urls or {})):
+        _known("app", name, targets.apps)
+    origins = _origins(workspace, app, base_urls or {}, embedded)
+    names = [origin.app for origin in origins]
+    proxy = _proxy(workspace, origins[names.index(app)])
+    return Plan(
+        tool_version=ecoload.__version__,
+        protocol=ProtocolHeader(**targets.protocol.model_dump()),
+        app=app,
+        profile="",
+        seed=seed,
+        duration_scale=1.0,
+        origins=origins,
+        routes=_routes(workspace, names, app, None),
+        scenarios=(),
+        loads=(),
+        transport="aiohttp" if proxy else transport,
+        pacing_mode=pacing_mode,
+        proxy=proxy,
+        http=_limits(targets),
+        approval_over_vus=targets.guardrails.approval_over_vus,
+        deny=tuple(targets.guardrails.deny),
+    )
+
+
 def _known(what: str, name: str, names: Collection[str]) -> None:
     if name not in names:
         raise UsageError(f"unknown {what} {name!r}{template.nearest(name, names)}")
@@ -380,9 +418,7 @@ def _spec_hash(
     workspace: Workspace, app: str, profile: str, scenarios: tuple[Scenario, ...], feeders: tuple[Feeder, ...]
 ) -> str:
     written = workspace.written
-    general = {key: written.get(key) for key in ("protocol", "defaults", "guardrails", "http")}
     content = {
-        **general,
         "app": app,
         "target": {k: v for k, v in written["apps"][app].items() if k != "profiles"},
         "profile": {profile: written["profiles"][profile]},
@@ -391,7 +427,13 @@ def _spec_hash(
         "files": sorted(_files(scenarios)),
         "feeders": [[feeder.name, feeder.sha256] for feeder in feeders],
     }
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return written_hash(workspace, content)
+
+
+def written_hash(workspace: Workspace, content: Mapping[str, Any]) -> str:
+    """SHA-256 over `content`, which people wrote, and what they wrote for every app."""
+    general = {key: workspace.written.get(key) for key in ("protocol", "defaults", "guardrails", "http")}
+    return hashlib.sha256(orjson.dumps({**general, **content}, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _files(scenarios: tuple[Scenario, ...]) -> set[tuple[str, str]]:

@@ -3,7 +3,8 @@
 Rules
 -----
 - Phases and apps come in the order of the file, whatever the order they are asked for in.
-- An app takes part in a phase where it has a scenario; one that a phase names must have one.
+- An app takes part in a phase where it has a scenario; one that a phase names must have one. Where all apps
+  are asked for, a phase in which none takes part is a mistake, never left out.
 - The health phase is one plan: each health route of each app at its own arrival rate, side by side, their
   starts spread over the period. It is never scaled.
 - Scaled durations, left-out phases (optional ones excepted) or left-out apps make a rehearsal.
@@ -30,7 +31,7 @@ from ecoload.plan import (
 )
 from ecoload.plan.suite import AppRun, Gate, KnownIssue, Phase, Remedy, SuitePlan, Watched
 from ecoload.spec import template
-from ecoload.spec.planning import make_plan
+from ecoload.spec.planning import make_bare, make_plan, written_hash
 
 if TYPE_CHECKING:
     from ecoload.spec.phases import HealthShape, PhaseShape
@@ -63,7 +64,9 @@ def make_suite(
     chosen = [phase for phase in targets.phases if not phases or phase.name in phases]
     issues = tuple(issue.value() for issue in targets.known_issues if issue.app in chosen_apps)
     make = _Maker(workspace, seed, duration_scale, issues, options)
-    made = (make.phase(shape, chosen_apps, parallel) for shape in chosen)
+    made = [make.phase(shape, chosen_apps, parallel) for shape in chosen]
+    if not apps and (without := [phase.name for phase in made if not phase.runs]):
+        raise UsageError(f"no app has a scenario, so {', '.join(without)} would run nothing")
     whole = tuple(phase for phase in made if phase.runs)
     if not whole:
         raise UsageError("none of these apps takes part in these phases: nothing would be run")
@@ -139,11 +142,11 @@ class _Maker:
         )
 
     def _health(self, name: str, shape: HealthShape, apps: Sequence[str]) -> Plan | None:
-        """One plan for all apps; made from the first app's, whose origins and routes are those of all."""
+        """One plan for all apps, judged by the levels that their routes have under no profile."""
         with_health = [app for app in apps if self._workspace.targets.apps[app].health]
         if not with_health:
             return None
-        base = self._plan(with_health[0], next(iter(self._workspace.profile_names)))
+        base = make_bare(self._workspace, with_health[0], seed=self._seed, **self._options)
         asked = _health_routes(self._workspace, base, with_health)
         most = max(1, min(_MOST_VUS_EACH, base.approval_over_vus // len(asked)))
         period_ns = round(_SECOND / shape.rate)
@@ -162,25 +165,17 @@ class _Maker:
             base,
             app=ALL_APPS,
             profile=name,
-            duration_scale=1.0,
             scenarios=tuple(scenarios),
             loads=tuple(loads),
             routes=tuple(dataclasses.replace(route, bearer=False) for route in base.routes),
-            feeders=(),
-            env=(),
-            secrets=(),
-            auth=None,
-            thresholds=(),
-            fail_when=(),
-            abort_when=(),
-            warm_up_ns=0,
-            persistence=None,
-            request_count=None,
-            version_from=None,
-            decides=(),
-            proofs=(),
-            metrics=None,
+            spec_hash=_health_hash(self._workspace, name, shape, with_health),
         )
+
+
+def _health_hash(workspace: Workspace, name: str, shape: HealthShape, apps: Sequence[str]) -> str:
+    written = workspace.written["apps"]
+    targets = {app: {k: v for k, v in written[app].items() if k != "profiles"} for app in apps}
+    return written_hash(workspace, {"phase": name, "health": shape.model_dump(), "targets": targets})
 
 
 def _health_routes(workspace: Workspace, base: Plan, apps: Sequence[str]) -> list[tuple[int, int]]:

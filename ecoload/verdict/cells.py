@@ -136,7 +136,8 @@ def _verdict(
     """What counts of one item, and the figure that it counts by."""
     if issue is not None:
         verdict = verdict_of(issue, _word(cold), _word(warm), today)
-        counts = warm if warm is not None and verdict is not Cell.PASS else cold or warm
+        retested = _word(cold) == "FAIL" and issue.warm is not None
+        counts = warm if warm is not None and (retested or _word(warm) == "FAIL") else cold or warm
     else:
         broke = warm is not None and _word(warm) == "FAIL"
         counts = warm if broke or cold is None else cold

@@ -4,7 +4,8 @@ Rules
 -----
 - FIXED: passes without the remedy. MITIGATED: only with it. STILL_FAILING: not even so. What was not
   measured well enough is INCONCLUSIVE, and never a PASS.
-- Only the level that the issue names has this second chance; everything else in the run stands.
+- Only the level that the issue names has this second chance, and only where the issue has a retest;
+  everything else in the run stands. What fails under the remedy fails, however it did without.
 - A waiver holds up to and including its day, and changes no figure.
 """
 
@@ -35,24 +36,24 @@ def waiver_of(issue: KnownIssue, today: date) -> WaiverNote | None:
 def verdict_of(issue: KnownIssue, cold: str | None, warm: str | None, today: date) -> Cell:
     """What counts of a known issue's level: `cold` is its verdict without the remedy (None: was not
     measured so), `warm` with it."""
-    if cold == "PASS":
-        return Cell.PASS
-    if cold == "INCONCLUSIVE":
-        return Cell.INCONCLUSIVE
-    if warm == "PASS":
-        return Cell.MITIGATED
-    if warm == "INCONCLUSIVE":
-        return Cell.INCONCLUSIVE
-    waiver = waiver_of(issue, today)
-    return Cell.WAIVED if waiver is not None and waiver.valid else Cell.FAIL
+    if warm == "FAIL" or (cold == "FAIL" and (warm is None or issue.warm is None)):
+        waiver = waiver_of(issue, today)
+        return Cell.WAIVED if waiver is not None and waiver.valid else Cell.FAIL
+    if issue.warm is None:
+        return Cell(cold or warm or Cell.INCONCLUSIVE)
+    if cold in ("PASS", "INCONCLUSIVE"):
+        return Cell(cold)
+    return Cell.MITIGATED if warm == "PASS" else Cell.INCONCLUSIVE
 
 
-def state_of(cold: str | None, warm: str | None) -> IssueState:
-    """The state of an issue after its first phase and the retest."""
-    if cold is None and warm is None:
-        return IssueState.NOT_MEASURED
-    if cold == "PASS":
-        return IssueState.FIXED
-    if cold == "INCONCLUSIVE" or warm == "INCONCLUSIVE":
-        return IssueState.INCONCLUSIVE
-    return IssueState.MITIGATED if warm == "PASS" else IssueState.STILL_FAILING
+STATES = {
+    Cell.PASS: IssueState.FIXED,
+    Cell.MITIGATED: IssueState.MITIGATED,
+    Cell.FAIL: IssueState.STILL_FAILING,
+    Cell.WAIVED: IssueState.STILL_FAILING,
+}
+
+
+def state_of(verdict: Cell | None) -> IssueState:
+    """The state of an issue by what counts of its level; None: no phase judges it."""
+    return IssueState.NOT_MEASURED if verdict is None else STATES.get(verdict, IssueState.INCONCLUSIVE)

@@ -5,8 +5,9 @@ Rules
 - Pure: the same folder gives the same result, on any machine, at any time. The day that waivers are held
   against is the day on which the suite began.
 - A gate is passed by PASS, MITIGATED and WAIVED; in a rehearsal by INCONCLUSIVE too.
-- READY needs everything run and held. A FAIL that is neither mitigated nor waived, and whatever could not be
-  told, is NOT_READY; a rehearsal is CONDITIONAL at best.
+- READY needs everything run and held. A FAIL that is neither mitigated nor waived, whatever could not be
+  told, and whatever was not run though nothing before it waits for an approval, is NOT_READY; a rehearsal is
+  CONDITIONAL at best.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from ecoload.plan.suite import Gate, KnownIssue, Outline, PhaseOutline
-from ecoload.verdict.cells import OneRun, credited, judge_cell, worst_cell
+from ecoload.verdict.cells import WORST_FIRST, OneRun, credited, judge_cell, worst_cell
 from ecoload.verdict.known_issues import state_of, waiver_of
 from ecoload.verdict.readiness import egrs, grade, part_score
 from ecoload.verdict.suite_result import (
@@ -68,16 +69,17 @@ def judge_suite(outline: Outline, facts: SuiteFacts) -> SuiteResult:
     issues = tuple(_issue(issue, phases, _today(facts)) for issue in outline.known_issues)
     halted = _halted(outline, phases)
     verdicts = [phase.verdict for phase in phases] + [one.verdict for one in uptime]
-    conditions = tuple(_conditions(outline, phases, issues, facts))
+    conditions = (
+        *_conditions(outline, phases, issues, facts),
+        *_untold(outline, phases, uptime, facts, halted),
+    )
     failed = Cell.FAIL in verdicts
     unsure = not outline.rehearsal and Cell.INCONCLUSIVE in verdicts
-    unfinished = facts.interrupted or any(
-        cell.verdict is Cell.NOT_RUN for phase in phases for cell in phase.cells
-    )
+    unfinished = facts.interrupted or bool(_not_run(outline, phases, facts))
     status = SuiteStatus.READY
-    if failed or halted or unsure or (unfinished and not facts.awaiting):
+    if failed or halted or unsure or unfinished:
         status = SuiteStatus.NOT_READY
-    elif conditions or outline.rehearsal or unfinished:
+    elif conditions or outline.rehearsal:
         status = SuiteStatus.CONDITIONAL
     return SuiteResult(
         suite_id=facts.suite_id,
@@ -86,7 +88,7 @@ def judge_suite(outline: Outline, facts: SuiteFacts) -> SuiteResult:
         conditions=conditions,
         halted=halted,
         interrupted=facts.interrupted,
-        exit_code=_exit_code(facts, phases, failed, bool(halted), unsure, unfinished, bool(conditions)),
+        exit_code=_exit_code(outline, facts, phases, failed, bool(halted), unsure, bool(conditions)),
         started_at=facts.started_at,
         ended_at=facts.ended_at,
         duration_s=round(facts.duration_s, 3),
@@ -140,21 +142,19 @@ def _cell(outline: Outline, phase: PhaseOutline, app: str, facts: SuiteFacts) ->
 
 
 def _issue(issue: KnownIssue, phases: Sequence[PhaseResult], today: date) -> IssueResult:
-    """By the first phase that could tell; a later phase in which it fails tells against it."""
+    """By the first phase that could tell; a later one in which it does not simply pass tells against it."""
     found = [(cell, item) for phase in phases for cell in phase.cells for item in cell.items
              if item.issue == issue.id]  # fmt: skip
-    cold = warm = limit = None
-    state = IssueState.NOT_MEASURED
-    if found:
-        cell, item = next((one for one in found if one[1].first.verdict != "INCONCLUSIVE"), found[0])
-        retested = any(run.kind == "warmed" for run in cell.runs)
-        fixed = item.verdict is Cell.PASS
-        cold, limit = item.first.value, item.limit
-        warm = item.last.value if retested and not fixed else None
-        seen = item.last.verdict if retested and not fixed else None
-        state = state_of("PASS" if fixed else item.first.verdict, seen)
-        if any(other.verdict in (Cell.FAIL, Cell.WAIVED) for _, other in found):
-            state = IssueState.STILL_FAILING
+    told = [one for one in found if one[1].first.verdict != "INCONCLUSIVE"] or found[:1]
+    cold = warm = limit = verdict = None
+    if told:
+        cell, item = worst = min(told, key=lambda one: WORST_FIRST.index(one[1].verdict))
+        verdict, limit = item.verdict, item.limit
+        # A phase that stood under the remedy from its start has no cold figure of its own.
+        plain = (one for one in (worst, *told) if any(run.kind != "warmed" for run in one[0].runs))
+        cold = next((other.first.value for _, other in plain), None)
+        if verdict is not Cell.PASS and any(run.kind == "warmed" for run in cell.runs):
+            warm = item.last.value
     return IssueResult(
         id=issue.id,
         app=issue.app,
@@ -163,7 +163,7 @@ def _issue(issue: KnownIssue, phases: Sequence[PhaseResult], today: date) -> Iss
         limit=limit,
         summary=issue.summary,
         remedy=issue.remedy,
-        state=state,
+        state=state_of(verdict),
         cold=cold,
         warm=warm,
         waiver=waiver_of(issue, today),
@@ -206,18 +206,48 @@ def _halted(outline: Outline, phases: Sequence[PhaseResult]) -> str:
     return ""
 
 
+def _not_run(outline: Outline, phases: Sequence[PhaseResult], facts: SuiteFacts) -> tuple[str, ...]:
+    """The phases of which something was not run, though no gate before them waits for an approval."""
+    found = []
+    for outlined, phase in zip(outline.phases, phases, strict=True):
+        found += [phase.name] if any(cell.verdict is Cell.NOT_RUN for cell in phase.cells) else []
+        if phase.name in facts.awaiting and outlined.gate is not Gate.NONE:
+            break
+    return tuple(found)
+
+
+def _untold(
+    outline: Outline, phases: Sequence[PhaseResult], uptime: Sequence[Uptime], facts: SuiteFacts, halted: str
+) -> Iterator[str]:
+    """What keeps a suite that is no rehearsal from READY beside what failed or halted it."""
+    if outline.rehearsal:
+        return
+    for phase in phases:
+        unsure = [cell for cell in phase.cells if cell.verdict is Cell.INCONCLUSIVE]
+        if unsure and not halted.startswith(f"{phase.name} is "):
+            apps, why = ", ".join(cell.app for cell in unsure), next(iter(unsure[0].reasons), "")
+            yield f"{phase.name} could not be told of {apps}: {why}"
+    for reason in dict.fromkeys(one.reason for one in uptime if one.verdict is Cell.INCONCLUSIVE):
+        apps = ", ".join(one.app for one in uptime if one.reason == reason)
+        yield f"the uptime of {apps} could not be told: {reason}"
+    names = () if facts.interrupted else _not_run(outline, phases, facts)
+    if names:
+        yield f"not run, for what stands before: {', '.join(names)}"
+
+
 def _exit_code(
+    outline: Outline,
     facts: SuiteFacts,
     phases: Sequence[PhaseResult],
     failed: bool,
     halted: bool,
     unsure: bool,
-    unfinished: bool,
     conditional: bool,
 ) -> int:
     """The first of docs/exit-codes.md that applies."""
+    unfinished = bool(_not_run(outline, phases, facts))
     nothing_ran = not any(cell.runs for phase in phases for cell in phase.cells)
-    if facts.awaiting and nothing_ran:
+    if facts.awaiting and nothing_ran and not unfinished:
         return 3
     if facts.interrupted:
         return 130
@@ -225,9 +255,9 @@ def _exit_code(
         return 4
     if failed:
         return 99
-    if unsure or (unfinished and not facts.awaiting):
+    if unsure or unfinished:
         return 5
-    return 8 if conditional or unfinished else 0
+    return 8 if conditional else 0
 
 
 def _uptime(outline: Outline, facts: SuiteFacts) -> Iterator[Uptime]:

@@ -189,6 +189,27 @@ def test_an_app_that_is_down_halts_at_the_health_gate(suites: Suites, sandbox: S
     assert set(verdicts(tree)["smoke"].values()) == {"NOT_RUN"}
     assert {one["app"]: one["answered"] for one in tree["availability"]}["a6"] == 0
 
+    # It is up again: the run that asks every app is made once more for it, for no other; the rest goes on.
+    assert suites.suite("--retest", "a2")[1]["halted"]
+    code, tree = suites.suite("--retest", "a6")
+    assert (code, tree["halted"]) == (0, ""), tree["failures"]
+    assert {v for cells in verdicts(tree).values() for v in cells.values()} <= GOOD
+    folders = [run["folder"] for run in tree["phases"][0]["cells"][0]["runs"]]
+    assert folders == ["health/all", "health/all.retest-1"]
+
+
+def test_apps_at_one_address_go_side_by_side(suites: Suites) -> None:
+    def twin(tree: dict[str, Any]) -> None:
+        only("a1", "a7")(tree)
+        tree["apps"]["b7"] = dict(tree["apps"]["a7"])
+
+    suites.write(twin)
+    scenarios = suites.folder / "scenarios"
+    (scenarios / "b7.yaml").write_text((scenarios / "a7.yaml").read_text().replace("app: a7", "app: b7"))
+    code, tree = suites.suite("--apps", "a7,b7", "--phases", "smoke", "--parallel", "9")
+    assert (code, tree["interrupted"]) == (0, False)
+    assert set(verdicts(tree)["smoke"].values()) <= GOOD
+
 
 def test_errors_in_one_app_hold_up_later_phases_and_a_retest_after_the_fix_lets_them_go_on(
     suites: Suites, sandbox: Sandbox
@@ -313,6 +334,42 @@ def test_a_resume_refuses_what_was_changed_meanwhile(suites: Suites) -> None:
     code, _, err = suites.run("suite", "--resume", tree["folder"])
     assert code == 7
     assert "is not what this suite began with" in err
+
+
+def test_what_was_asked_for_goes_with_the_folder_and_the_commands_say_where_the_workspace_is(
+    suites: Suites, tmp_path: Path
+) -> None:
+    suites.write(only("a1", "a2"))
+    short = ("--apps", "a2", "--phases", "health")
+    assert suites.suite(*short)[0] == 0
+    before = tmp_path / "before.zip"
+    (suites.folder / "tests/perf/reports/ecosystem_perf_artifacts.zip").rename(before)
+
+    eco = tmp_path / "my eco"
+    eco.mkdir()
+    for name in ("targets.yaml", "scenarios", "tests"):
+        (suites.folder / name).rename(eco / name)
+    told = ("--targets", str(eco / "targets.yaml"))
+    code, tree = suites.suite(*short, *told, "--previous", str(before))
+    assert (code, tree["readiness"]["previous"]) == (0, "before.zip")
+    code, tree = suites.suite("--resume", tree["folder"], *told)
+    assert (code, tree["readiness"]["previous"]) == (0, "before.zip")
+    assert not (suites.folder / "tests").exists()
+
+    # Where the reports cannot be written, nothing is sent; where they cannot any more, the result is told.
+    reports = eco / "tests" / "perf" / "reports"
+    (reports / "ecosystem_perf_summary.md").unlink()
+    (reports / "ecosystem_perf_summary.md").mkdir()
+    code, out, err = suites.run("suite", "--resume", tree["folder"], *told)
+    assert (code, "CONDITIONAL" in out) == (70, True)
+    assert "the reports could not all be written" in err
+    reports.rename(eco / "elsewhere")
+    reports.write_text("")
+    code, out, err = suites.run("suite", *short, *told)
+    assert (code, out) == (70, "")
+    assert "the reports cannot be written to" in err
+    assert "nothing was sent" in err
+    assert len(list((suites.folder / "runs").iterdir())) == 2
 
 
 def test_a_resume_takes_no_other_wishes(suites: Suites) -> None:

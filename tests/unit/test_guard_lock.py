@@ -41,6 +41,13 @@ def test_a_target_is_free_again_after_its_run_however_it_ended(folder: Path) -> 
         assert (note["run"], note["pid"]) == ("runs/two", os.getpid())
 
 
+def test_plans_that_belong_together_hold_a_shared_target_once(folder: Path) -> None:
+    with locked([plan(), plan()], "runs/suite", folder):
+        assert len(list(folder.iterdir())) == 1
+        with pytest.raises(TargetLocked, match="runs/suite"), locked([plan()], "runs/other", folder):
+            raise AssertionError("two runs on one target")
+
+
 HOLDER = """
 import pathlib, sys
 from ecoload.guard.lock import locked

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ecoload.errors import OutputFailed, UsageError
-from ecoload.protocol.session import check_runs
+from ecoload.protocol.session import check_runs, earlier_score
 from ecoload.protocol.suite_folder import AskedFor, SuiteFolder, runs_among
 from tests.unit.suite_results import BASE_ASKED, outline, overview, phase
 
@@ -44,6 +44,18 @@ def test_what_was_asked_is_read_back_as_it_was(folder: SuiteFolder) -> None:
         "2026-11-25T10:00:00.000+00:00",
     )
     assert (folder.path / "workspace" / "targets.yaml").read_text() == "apps: {}\n"
+
+
+def test_the_score_before_goes_with_the_folder(tmp_path: Path) -> None:
+    folder = SuiteFolder(tmp_path / "suite")
+    asked = AskedFor(**BASE_ASKED, previous=(80.0, "before.zip"))
+    folder.begin(outline(phase("baseline", "a8")), asked, "2026-11-25T10:00:00.000+00:00", {})
+    assert earlier_score(folder) == (80.0, "before.zip")
+    folder.write("suite.json", {"readiness": {"before": 1.0, "previous": "first measurement"}})
+    assert earlier_score(folder) == (80.0, "before.zip")
+    # One that was given to a resume.
+    folder.write("suite.json", {"readiness": {"before": 70.0, "previous": "other.zip"}})
+    assert earlier_score(folder) == (70.0, "other.zip")
 
 
 def test_runs_come_in_the_order_in_which_they_were_made(folder: SuiteFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt  # rich brings it
 
 from ecoload.report.suite_markdown import fenced, slo_matrix, slo_verdict, suite_summary
+from ecoload.verdict.suite import judge_suite
 from tests.unit import suite_samples as samples
+from tests.unit.suite_results import facts, one, outline, overview, phase
 from tests.unit.suite_samples import NASTY
 
 RUN = "runs/20261125T201500-suite-ab12"
@@ -120,22 +123,49 @@ def test_a_suite_in_which_nothing_failed_says_so() -> None:
 @pytest.mark.parametrize("result", samples.every())
 def test_every_item_of_the_result_stands_in_the_matrix(result: Any) -> None:
     told = tree(result)
-    cells = [row for row in Rendered(slo_matrix(told)).rows if len(row) == 3 + len(told["phases"])]
+    judged = slo_matrix(told).partition("## Uptime")[0]
+    cells = [row for row in Rendered(judged).rows if len(row) == 3 + len(told["phases"])]
     names = [phase["name"] for phase in told["phases"]]
     count = 0
-    for phase, item in samples.items_of(told):
+    for name, item in samples.items_of(told):
         rows = [
             row
             for row in cells
             if row[:2] == [item["app"], item["of"]] and row[2].startswith(item["must_be"])
         ]
         verdict = f"{item['verdict'].replace('_', ' ')} "
-        figures = [row[3 + names.index(phase)] for row in rows]
+        figures = [row[3 + names.index(name)] for row in rows]
         assert any(one.startswith(verdict) and item["last"]["was"] in one for one in figures)
         count += 1
     heads = [row for row in cells if row[0] == "App"]
     shown = sum(cell != "–" for row in cells if row not in heads for cell in row[3:])
-    assert shown == count
+    without = [cell for one in told["phases"] for cell in one["cells"] if not cell["items"]]
+    assert shown == count + len(without)
+
+
+def test_the_score_can_be_worked_out_by_hand_from_the_matrix() -> None:
+    cold, warm = overview("FAIL", 1085.0, tile="PASS"), overview("PASS", 31.0, tile="PASS")
+    runs = {
+        ("smoke", "a2"): [one("first", None, "smoke/a2", error="no token for a2")],
+        ("smoke", "a8"): [one("first", overview("PASS", tile="FAIL"), "smoke/a8")],
+        ("baseline", "a8"): [one("first", cold), one("warmed", warm, "baseline/a8.warmed")],
+    }
+    made = outline(
+        phase("smoke", "a2", "a8"), phase("baseline", "a8"), phase("ramp", "a2", "a8"), phase("spike", "a8")
+    )
+    waits = {"gated": {"spike": ("100 VUs",)}, "awaiting": frozenset({"spike"})}
+    result = judge_suite(made, facts(runs, uptime={"a2": (2000, 2000), "a8": (10, 10)}, **waits))
+    read = Rendered(slo_matrix(tree(result))).rows
+    credit = {"PASS": 1.0, "MITIGATED": 0.5, "WAIVED": 0.5}
+    parts = []
+    for column, _ in enumerate(made.phases, 3):
+        words = [row[column].split()[0] for row in read if len(row) == 7 and row[0] in made.apps]
+        parts.append(fmean(credit.get(word, 0.0) for word in words if word != "–"))
+    parts.append(fmean(credit.get(row[4], 0.0) for row in read if len(row) == 6 and row[0] in made.apps))
+    assert parts == [1 / 3, 0.75, 0.0, 0.0, 0.5]
+    assert round(100 * fmean(parts), 1) == result.readiness.after
+    assert ["baseline", "0.500", "0.750"] in read
+    assert ["availability", "0.500", "0.500"] in read
 
 
 def test_an_apps_page_has_its_verdicts_first_and_last_and_its_reasons() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecoload.report import suite_rows as rows
-from ecoload.report.suite_commands import to_approve, to_retest
+from ecoload.report.suite_commands import to_approve, to_measure_again, to_resume, to_retest
 from ecoload.report.suite_names import is_run_folder
 from tests.unit import suite_samples as samples
 
@@ -99,6 +99,23 @@ def test_a_run_that_proves_nothing_leaves_no_app_with_a_pass() -> None:
     assert {spot.verdict for spot in spots if spot} == {"INCONCLUSIVE"}
 
 
+def test_an_app_that_the_run_of_every_app_does_not_ask_has_no_verdict_of_it() -> None:
+    health = phase(tree(samples.healthy()), "health")
+    items = health["cells"][0]["items"]
+    health["cells"][0]["items"] = [item for item in items if item["app"] != "a4"]
+    assert rows.spot(health, "a4") is None
+    assert rows.spot(health, "a5") is not None
+
+
+def test_an_app_is_told_its_own_reasons_only() -> None:
+    health = phase(tree(samples.halted()), "health")
+    spots = {app: rows.spot(health, app) for app in ("a2", "a3")}
+    assert {app: spot.reasons for app, spot in spots.items() if spot} == {
+        "a2": (),
+        "a3": ("a3 health: 413 ms > 150 ms",),
+    }
+
+
 def test_a_run_of_every_app_that_never_was_shows_what_became_of_it() -> None:
     cell = {"app": "all", "verdict": "NOT_RUN", "reasons": ["x"], "runs": [], "items": []}
     assert rows.spot({"cells": [cell]}, "a1") == rows.Spot("NOT_RUN", ("x",), "")
@@ -108,7 +125,11 @@ def test_a_thing_that_several_phases_judge_is_one_line_and_nothing_is_lost() -> 
     result = tree(samples.awaiting_failures())
     lines = rows.lines(result)
     told = [id(item) for line in lines for item in line.items if item is not None]
-    assert sorted(told) == sorted(id(item) for _, item in samples.items_of(result))
+    assert set(told) > {id(item) for _, item in samples.items_of(result)}
+    # What waits for an approval counts for the score: a line for each app.
+    waits = [item for line in lines for item in line.items if item and item["must_be"] == "is made"]
+    assert len(told) == len(set(told)) == len([*samples.items_of(result)]) + len(waits)
+    assert {item["verdict"] for item in waits} == {"AWAITING_APPROVAL"}
     overview = [line for line in lines if line.of == "overview" and line.must_be.startswith("P95")]
     assert len(overview) == 1
     judged = [item and item["verdict"] for item in overview[0].items]
@@ -179,7 +200,33 @@ def test_each_app_that_failed_is_retested_once_and_a_folder_is_quoted() -> None:
     assert to_retest(result, "my runs/s") == [
         f"ecoload suite --resume 'my runs/s' --retest {app}" for app in ("a8", "a2", "a7")
     ]
-    assert to_retest(tree(samples.halted()), "s") == ["ecoload suite --resume s"]
+    # The run that asks every app is made again for any of them.
+    assert to_retest(tree(samples.halted()), "s") == ["ecoload suite --resume s --retest a1"]
+
+
+def test_what_could_not_be_told_is_measured_again_where_something_hangs_on_it() -> None:
+    result = tree(samples.healthy())
+    assert to_measure_again(result, "s") == []
+    cell = next(cell for cell in result["phases"][1]["cells"] if cell["app"] == "a2")
+    cell["items"][0]["verdict"] = "INCONCLUSIVE"
+    assert to_measure_again(result, "s") == ["ecoload suite --resume s --retest a2"]
+    assert to_measure_again(result | {"rehearsal": ["short"]}, "s") == []
+
+
+def test_a_suite_that_was_interrupted_names_the_command_that_goes_on() -> None:
+    result = tree(samples.healthy())
+    assert to_resume(result, "s") == []
+    assert to_resume(result | {"interrupted": True}, "s") == ["ecoload suite --resume s"]
+
+
+def test_a_command_says_which_targets_file_it_is_about() -> None:
+    result = tree(samples.not_ready(1)) | {"targets": "my eco/targets.yaml", "interrupted": True}
+    asked = " --targets 'my eco/targets.yaml'"
+    assert to_resume(result, "s") == [f"ecoload suite --resume s{asked}"]
+    assert to_retest(result, "s") == [f"ecoload suite --resume s --retest a8{asked}"]
+    assert to_approve(tree(samples.awaiting()) | {"targets": "x/t.yaml"}, "runs/s")[1] == (
+        "ecoload suite --resume runs/s --targets x/t.yaml"
+    )
 
 
 def test_a_command_cannot_be_made_to_do_something_else() -> None:

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ecoload.report.live import PanelView
+from ecoload.report.suite_live import SuiteLineView
 from ecoload.report.suite_terminal import print_suite
 from tests.unit import suite_samples as samples
+from tests.unit.guard_plans import plan
+from tests.unit.suite_results import outline
 
 FOLDER, REPORTS = Path("runs/20261125T201500-suite-ab12"), Path("tests/perf/reports")
-COPIED = ("Retest", "Approve", "Folder", "Report", "          ecoload ")
+COPIED = ("Resume", "Retest", "Approve", "Folder", "Report", "          ecoload ")
 """How the lines begin that are there to be copied: they are never broken."""
 
 
@@ -31,6 +35,32 @@ def shown(result: Any, width: int = 80, **more: Any) -> str:
 def test_it_fits_the_terminal_but_for_what_is_copied(result: Any, width: int) -> None:
     lines = [line for line in shown(result, width).splitlines() if not line[1:].startswith(COPIED)]
     assert max(map(len, lines)) <= width
+
+
+def test_what_an_interrupted_suite_goes_on_with_is_never_broken() -> None:
+    tree = samples.healthy().to_json() | {"interrupted": True, "targets": "a/long/way/to/targets.yaml"}
+    command = f"ecoload suite --resume {FOLDER} --targets a/long/way/to/targets.yaml"
+    assert f" Resume    {command}\n" in shown(tree)
+
+
+def test_each_reason_for_an_approval_has_a_line_of_its_own() -> None:
+    tree = samples.awaiting().to_json()
+    tree["approvals"]["needed"]["spike"] = ["a1: 100 VUs", "a2: 100 VUs"]
+    assert " WAITS  spike: a1: 100 VUs" in (text := shown(tree))
+    assert re.search(r"^ {8}spike: a2: 100 VUs", text, re.MULTILINE)
+
+
+def test_while_it_goes_no_word_is_broken_and_a_panel_leaves_room_for_ctrl_c() -> None:
+    file = io.StringIO()
+    by = Console(file=file, width=80, force_terminal=True, legacy_windows=False, color_system=None)
+    mark = ("without the phases ramp, spike, soak", "without the apps a1, a3, a4, a5, a7")
+    SuiteLineView(by).head(outline(rehearsal=mark), FOLDER)
+    assert max(map(len, file.getvalue().splitlines())) <= 80
+    panel = PanelView(by)
+    panel.begin(plan(), "run", FOLDER)
+    panel.end()
+    drawn = re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", file.getvalue())
+    assert max(len(line.rstrip()) for line in drawn if "─" in line) == 76
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -113,6 +113,34 @@ def test_no_app_is_called_suite_or_all(write: Write) -> None:
     assert found == ["13: apps.suite: no app can be called 'suite'; choose another name"]
 
 
+def test_no_phase_is_called_as_the_copy_in_the_folder(write: Write) -> None:
+    found = problems(write, "name: ramp, ", "name: Workspace, ")
+    assert found == ["8: phases[2].name: no phase can be called 'Workspace'; choose another name"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: ramp, ", "name: Smoke, ", "8: phases[2].name: 'Smoke' and 'smoke' would be the same file;"),
+        ("  a2:\n", "  A1: {base_url: https://x.example}\n  a2:\n", "19: apps.A1: 'A1' and 'a1' would be"),
+        ("  ramp: {", "  SMOKE: {executor: constant, vus: 1, duration: 1s}\n  ramp: {", "4: profiles.SMOKE:"),
+    ],
+)
+def test_names_of_files_differ_by_more_than_capitals(write: Write, old: str, new: str, message: str) -> None:
+    (found,) = problems(write, old, new)
+    assert found.startswith(message)
+
+
+def test_a_health_phase_that_would_ask_nothing_is_a_mistake(write: Write) -> None:
+    bare = TARGETS.replace("    health: [up]\n", "").replace("    health: [health]\n", "")
+    with pytest.raises(SpecError, match=r"phases\[0\].health: no app has health: routes, so nothing would"):
+        write(bare)
+    one = TARGETS.replace("    health: [up]\n", "")
+    write(one)
+    with pytest.raises(SpecError, match=r"phases\[0\].apps\[1\]: a1 has no health: routes to ask"):
+        write(one.replace("rate: 10},", "rate: 10}, apps: [a2, a1],"))
+
+
 def test_a_health_route_is_asked_without_a_token(write: Write) -> None:
     auth = (
         "    secrets: {S: {env: S}}\n"
@@ -151,6 +179,41 @@ def test_the_health_phase_asks_every_health_route_at_its_rate_and_is_never_scale
         assert (load.executor.rate, load.executor.duration_ns) == (10.0, 6 * SECOND)
     assert [load.start_time_ns for load in plan.loads] == [0, SECOND // 20]
     assert plan.duration_scale == 1.0
+
+
+def test_no_profile_touches_the_levels_of_the_health_phase(write: Write) -> None:
+    loose = TARGETS.replace(
+        "duration: 5m, pacing: 1s}", "duration: 5m, slo: {p95_ms: 9000, error_rate: 0.5}}"
+    )
+    whole = loose.replace("protocol:", "defaults: {slo: {p95_ms: 150, error_rate: 0.01}}\nprotocol:")
+    plan = make_suite(write(whole)).phases[0].runs[0].plan
+    levels = {(route.slo.p95_ms, route.slo.error_rate) for route in plan.routes}
+    assert levels == {(150.0, 0.01)}
+    assert make_suite(write(whole)).phases[1].runs[0].plan.routes[0].slo.p95_ms == 9000
+
+
+def test_the_health_phase_asks_an_app_without_a_scenario_too(write: Write) -> None:
+    workspace = write()
+    without = dataclasses.replace(workspace, scenarios={"a2": workspace.scenarios["a2"]})
+    health, smoke, *_ = make_suite(without).phases
+    assert [scenario.name for scenario in health.runs[0].plan.scenarios] == ["a1_up", "a2_health"]
+    assert [run.app for run in smoke.runs] == ["a2"]
+
+
+def test_a_phase_that_would_run_nothing_is_no_part_of_a_whole_suite(write: Write) -> None:
+    bare = dataclasses.replace(write(TARGETS.replace(", apps: [a2]", "")), scenarios={})
+    with pytest.raises(UsageError, match="no app has a scenario, so smoke, ramp, extra would run nothing"):
+        make_suite(bare)
+
+
+def test_the_spec_hash_of_the_health_phase_is_of_what_it_asks(write: Write) -> None:
+    def spec_hash(old: str, new: str) -> str:
+        return make_suite(write(TARGETS.replace(old, new))).phases[0].runs[0].plan.spec_hash
+
+    changes = [("", ""), ("rate: 10}", "rate: 11}"), ("get: /health", "get: /healthy"), ("vus: 5", "vus: 6")]
+    first, *others, profile = [spec_hash(old, new) for old, new in changes]
+    assert len({first, *others}) == 3
+    assert profile == first
 
 
 def test_the_shipped_health_phase_needs_no_approval() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoload.plan.suite import Gate
+from ecoload.plan.suite import Gate, PhaseOutline
 from ecoload.verdict.cells import OneRun, worst_cell
 from ecoload.verdict.suite import judge_suite, passes_gate
 from ecoload.verdict.suite_result import Cell, IssueState, SuiteResult, SuiteStatus
@@ -114,6 +114,48 @@ def test_where_everything_waits_for_an_approval_nothing_was_run_and_it_ends_with
 def test_an_interrupted_suite_ends_with_130_and_is_not_ready() -> None:
     result = a2(GOOD, interrupted=True)
     assert (result.status, result.exit_code) == (SuiteStatus.NOT_READY, 130)
+
+
+def awaiting(*phases: PhaseOutline, **changes: Any) -> SuiteResult:
+    """A suite over A2 whose phase `spike` waits for an approval; what ran is said by `runs`."""
+    made = outline(*phases, apps=("a2",), known_issues=())
+    gated = {"spike": ("100 VUs",)}
+    ran = {
+        (name, "a2"): [one("first", result, f"{name}/a2")] for name, result in changes.pop("runs", {}).items()
+    }
+    return judge_suite(made, facts(ran, gated=gated, awaiting=frozenset({"spike"}), **changes))
+
+
+SPIKE, RAMP = phase("spike", "a2"), phase("ramp", "a2")
+
+
+def test_an_interrupted_suite_is_not_ready_though_a_phase_waits_for_its_approval() -> None:
+    for runs in ({}, {"smoke": GOOD}):
+        result = awaiting(phase("smoke", "a2"), SPIKE, RAMP, runs=runs, interrupted=True)
+        assert (result.status, result.exit_code) == (SuiteStatus.NOT_READY, 130)
+
+
+def test_a_phase_that_was_not_run_is_not_excused_by_another_that_waits() -> None:
+    result = awaiting(phase("smoke", "a2"), SPIKE, RAMP, runs={"smoke": GOOD})
+    assert (result.status, result.exit_code) == (SuiteStatus.NOT_READY, 5)
+    assert "not run, for what stands before: ramp" in result.conditions
+
+
+def test_what_a_waiting_gate_holds_up_waits_with_it() -> None:
+    gate = phase("spike", "a2", gate=Gate.PASS)
+    result = awaiting(phase("smoke", "a2"), gate, RAMP, runs={"smoke": GOOD})
+    assert (result.status, result.exit_code) == (SuiteStatus.CONDITIONAL, 8)
+    assert (awaiting(gate, RAMP).status, awaiting(gate, RAMP).exit_code) == (SuiteStatus.CONDITIONAL, 3)
+
+
+def test_why_it_is_not_ready_though_nothing_failed_is_told() -> None:
+    made = outline(phase("smoke", "a2", gate=Gate.PASS), RAMP, apps=("a2",), known_issues=())
+    seen = facts({("smoke", "a2"): [one("first", UNSURE, "smoke/a2")]}, uptime={"a2": (10, 10)})
+    assert judge_suite(made, seen).conditions == (
+        "smoke could not be told of a2: a2 ingest: 100.0 against 150.0",
+        "the uptime of a2 could not be told: 10 probes, 1000 are needed",
+        "not run, for what stands before: ramp",
+    )
 
 
 def test_a_phase_that_was_not_run_is_never_ready() -> None:
@@ -227,6 +269,37 @@ def test_an_issue_is_told_by_the_first_phase_that_could_tell() -> None:
     }
     issue = judge_suite(made, facts(runs)).known_issues[0]
     assert (issue.state, issue.cold, issue.warm) == (IssueState.MITIGATED, 1085.0, 31.0)
+
+
+def test_an_issue_that_first_shows_in_a_later_phase_caps_the_status_too() -> None:
+    made = outline(BASELINE, phase("ramp", "a8"), apps=("a8",))
+    runs = {
+        ("baseline", "a8"): [one("first", WARM)],
+        ("ramp", "a8"): [one("first", COLD, "ramp/a8"), one("warmed", WARM, "ramp/a8.warmed")],
+    }
+    result = judge_suite(made, facts(runs))
+    issue = result.known_issues[0]
+    assert (issue.state, issue.cold, issue.warm) == (IssueState.MITIGATED, 1085.0, 31.0)
+    assert (result.status, result.exit_code) == (SuiteStatus.CONDITIONAL, 8)
+    # A fix that was measured in one phase only says nothing of one that still stands under the remedy.
+    runs["ramp", "a8"] = [one("warmed", WARM, "ramp/a8.warmed")]
+    assert judge_suite(made, facts(runs)).status is SuiteStatus.CONDITIONAL
+
+
+def test_an_issue_without_a_retest_is_not_saved_by_the_remedy_of_another() -> None:
+    other = replace(ISSUE, id="A8-2", route="tile", warm=None)
+    cold, warm = overview("FAIL", 1085.0, tile="FAIL"), overview("PASS", 31.0, tile="PASS")
+    result = a8(one("first", cold), one("warmed", warm), known_issues=(ISSUE, other))
+    assert [issue.state for issue in result.known_issues] == [IssueState.MITIGATED, IssueState.STILL_FAILING]
+    assert ([failure.of for failure in result.failures], result.exit_code) == (["tile"], 99)
+
+
+@pytest.mark.parametrize("without", ["PASS", "INCONCLUSIVE"])
+def test_an_issue_that_fails_under_the_remedy_of_another_fails(without: str) -> None:
+    other = replace(ISSUE, id="A8-2", route="tile")
+    cold, warm = overview("FAIL", 1085.0, tile=without), overview("PASS", 31.0, tile="FAIL")
+    result = a8(one("first", cold), one("warmed", warm), known_issues=(ISSUE, other), rehearsal=("short",))
+    assert ([failure.of for failure in result.failures], result.exit_code) == (["tile"], 99)
 
 
 def test_a_waiver_lets_the_protocol_go_on_and_shows() -> None:
@@ -358,12 +431,32 @@ def test_ready_means_that_everything_passes_without_a_remedy(
         runs.append(one("warmed", overview(warm, tile="PASS")))
     issue = replace(ISSUE, waiver=WAIVER if waived else None)
     result = a8(*runs, known_issues=(issue,), rehearsal=("short",) if rehearsal else ())
-    clean = cold == tile == "PASS"
+    clean = cold == tile == "PASS" and warm != "FAIL"
     assert (result.status is SuiteStatus.READY) == (clean and not rehearsal)
     assert (result.exit_code == 99) == bool(result.failures)
     if tile == "FAIL":
         assert result.status is SuiteStatus.NOT_READY
     assert 0 <= result.readiness.after <= 100
+
+
+@given(words=st.lists(st.tuples(WORDS, st.none() | WORDS), min_size=1, max_size=3), waived=st.booleans())
+def test_ready_means_that_every_phase_passes(words: list[tuple[str, str | None]], waived: bool) -> None:
+    made = outline(
+        *(phase(f"p{at}", "a8") for at in range(len(words))),
+        apps=("a8",),
+        known_issues=(replace(ISSUE, waiver=WAIVER if waived else None),),
+    )
+    runs = {
+        (f"p{at}", "a8"): [
+            one("first", overview(cold)),
+            *([] if warm is None else [one("warmed", overview(warm))]),
+        ]
+        for at, (cold, warm) in enumerate(words)
+    }
+    result = judge_suite(made, facts(runs))
+    passes = all(one.verdict is Cell.PASS for one in result.phases)
+    assert (result.status is SuiteStatus.READY) == passes
+    assert (result.exit_code == 0) == passes
 
 
 def test_the_worst_cell_does_not_depend_on_the_order() -> None:
