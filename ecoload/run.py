@@ -143,6 +143,8 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             persisted, problem = beside.persisted()
             server_count = beside.request_count()
             proofs = beside.proofs(lambda seconds: _waited(seconds, presses))
+        if any(answer.cut_short for answer in proofs):
+            course.status, course.reason = Status.INTERRUPTED, "Ctrl-C while a proof was waited for"
         facts = RunFacts(
             run_id=run_id,
             started_at=course.started_at or started.isoformat(timespec="milliseconds"),

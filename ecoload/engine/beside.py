@@ -24,7 +24,7 @@ from ecoload.engine.proofs import MOST_SHOWN, answer_to
 from ecoload.engine.tokens import Tokens
 from ecoload.guard.paths import HOLE, with_holes
 from ecoload.guard.peaks import total_duration_ns
-from ecoload.measure.asked import ProofAnswer
+from ecoload.measure.asked import NOT_WARMED, ProofAnswer
 from ecoload.measure.memory import MemorySample
 from ecoload.plan import Metrics, Plan, Probe, Warm
 
@@ -92,7 +92,7 @@ class Beside:
             try:
                 self._warm(warm)
             except ProbeFailed as error:
-                self.notes.append(f"could not be warmed: {error}")
+                self.notes.append(f"{NOT_WARMED}{error}")
 
     def errands(self, memory: Callable[[MemorySample], None]) -> Errands:
         """What is asked again and again while the load runs; `memory` takes the samples."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ecoload.plan import Scalar
 
+NOT_WARMED = "could not be warmed: "
+"""How the note of a run begins whose target did not take its warming: it stood under no remedy."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProofAnswer:

@@ -4,7 +4,7 @@ Rules
 -----
 - Of a cell's runs the last one without a remedy counts (`retest` after a fix); a known issue's level may be
   saved by the run under its remedy (`warmed`), nothing else may. What fails in that run though it held
-  without the remedy, fails.
+  without the remedy, fails. Where the remedy could not be put in place, that run saves nothing.
 - A run that could not be carried out fails the cell for as long as none follows it.
 - What is undecided only because the measurement is in doubt is one reason, not one for each thing.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from ecoload.measure.asked import NOT_WARMED
 from ecoload.plan.suite import KnownIssue
 from ecoload.verdict.items import Judged, Key, items_of
 from ecoload.verdict.known_issues import issue_of, verdict_of
@@ -55,7 +56,7 @@ def judge_cell(app: str, runs: Sequence[OneRun], issues: Sequence[KnownIssue], t
         return CellResult(app, Cell.FAIL, (runs[-1].error,), notes)
     done = [run for run in runs if run.result is not None]
     items = tuple(_items(done, issues, today))
-    reasons = tuple(_reasons(items, runs[-1].result))
+    reasons = (*_reasons(items, runs[-1].result), *_unwarmed(runs[-1]))
     return CellResult(app, worst_cell(item.verdict for item in items), reasons, notes, items)
 
 
@@ -103,7 +104,9 @@ def _why(item: Item) -> str:
 
 def _items(runs: Sequence[OneRun], issues: Sequence[KnownIssue], today: date) -> Iterator[Item]:
     plain = [_by_key(run) for run in runs if run.kind != "warmed"]
-    warmed = [_by_key(run) for run in runs if run.kind == "warmed"]
+    warmed = [_by_key(run) for run in runs if run.kind == "warmed" and not _unwarmed(run)]
+    if not plain and not warmed:
+        plain = [_by_key(run) for run in runs]
     cold, warm = plain[-1] if plain else {}, warmed[-1] if warmed else {}
     if runs[-1].kind == "retest":
         # After a fix the remedy is not asked again; what it had shown belongs to the time before.
@@ -128,6 +131,12 @@ def _items(runs: Sequence[OneRun], issues: Sequence[KnownIssue], today: date) ->
             level=any_of.level,
             limit=any_of.limit,
         )
+
+
+def _unwarmed(run: OneRun) -> list[str]:
+    """Why a run did not stand under the remedy that it was made for."""
+    notes = (run.result or {}).get("notes") or ()
+    return [str(note) for note in notes if str(note).startswith(NOT_WARMED)]
 
 
 def _verdict(

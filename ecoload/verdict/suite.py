@@ -145,7 +145,8 @@ def _issue(issue: KnownIssue, phases: Sequence[PhaseResult], today: date) -> Iss
     """By the first phase that could tell; a later one in which it does not simply pass tells against it."""
     found = [(cell, item) for phase in phases for cell in phase.cells for item in cell.items
              if item.issue == issue.id]  # fmt: skip
-    told = [one for one in found if one[1].first.verdict != "INCONCLUSIVE"] or found[:1]
+    unsure = ("INCONCLUSIVE", Cell.INCONCLUSIVE)
+    told = [one for one in found if (one[1].first.verdict, one[1].verdict) != unsure] or found[:1]
     cold = warm = limit = verdict = None
     if told:
         cell, item = worst = min(told, key=lambda one: WORST_FIRST.index(one[1].verdict))
@@ -153,7 +154,8 @@ def _issue(issue: KnownIssue, phases: Sequence[PhaseResult], today: date) -> Iss
         # A phase that stood under the remedy from its start has no cold figure of its own.
         plain = (one for one in (worst, *told) if any(run.kind != "warmed" for run in one[0].runs))
         cold = next((other.first.value for _, other in plain), None)
-        if verdict is not Cell.PASS and any(run.kind == "warmed" for run in cell.runs):
+        alone = all(run.kind == "warmed" for run in cell.runs)
+        if verdict is not Cell.PASS and cell.runs[-1].kind == "warmed" and (alone or item.first != item.last):
             warm = item.last.value
     return IssueResult(
         id=issue.id,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ecoload.plan.suite import Gate, PhaseOutline
@@ -236,6 +236,18 @@ def test_what_the_remedy_breaks_fails() -> None:
     assert [f.of for f in a8(one("first", cold), one("warmed", warm)).failures] == ["tile"]
 
 
+def test_a_retest_whose_remedy_could_not_be_put_in_place_saves_nothing() -> None:
+    unwarmed = WARM | {"notes": ["could not be warmed: a8: GET /warm answered 404"]}
+    result = a8(one("first", COLD), one("warmed", unwarmed, "baseline/a8.warmed"))
+    issue = result.known_issues[0]
+    assert (issue.state, issue.cold, issue.warm) == (IssueState.STILL_FAILING, 1085.0, None)
+    assert (result.exit_code, [failure.was for failure in result.failures]) == (99, ["1,085 ms"])
+    assert "could not be warmed: a8: GET /warm answered 404" in result.phases[0].cells[0].reasons
+    # One that was to stand under it from the start is measured as it is.
+    alone = a8(one("warmed", COLD | {"notes": unwarmed["notes"]}))
+    assert (alone.known_issues[0].state, alone.exit_code) == (IssueState.STILL_FAILING, 99)
+
+
 def test_after_a_fix_the_retest_counts_and_both_figures_are_kept() -> None:
     result = a8(one("first", COLD), one("warmed", overview("FAIL", 400.0)), one("retest", WARM))
     assert (result.known_issues[0].state, result.status) == (IssueState.FIXED, SuiteStatus.READY)
@@ -439,6 +451,7 @@ def test_ready_means_that_everything_passes_without_a_remedy(
     assert 0 <= result.readiness.after <= 100
 
 
+@example(words=[("PASS", None), ("INCONCLUSIVE", "FAIL")], waived=True)
 @given(words=st.lists(st.tuples(WORDS, st.none() | WORDS), min_size=1, max_size=3), waived=st.booleans())
 def test_ready_means_that_every_phase_passes(words: list[tuple[str, str | None]], waived: bool) -> None:
     made = outline(
