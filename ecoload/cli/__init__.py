@@ -31,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("interrupted", err=True)
         code = 130
     except EcoloadError as error:
-        click.echo(f"ecoload: {error}", err=True)
+        from ecoload.report.forms import clean
+
+        # Names and texts of files and targets stand in it: nothing of them reaches the terminal but letters.
+        click.echo("\n".join(map(clean, f"ecoload: {error}".split("\n"))), err=True)
         code = error.exit_code
     except BrokenPipeError:
         # Whoever read us has seen enough.
