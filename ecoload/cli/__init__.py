@@ -31,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("interrupted", err=True)
         code = 130
     except EcoloadError as error:
-        click.echo("\n".join([f"ecoload: {error}", *getattr(error, "__notes__", ())]), err=True)
+        from ecoload.report.forms import clean
+
+        # Names and texts of files and targets stand in it: nothing of them reaches the terminal but letters.
+        said = "\n".join([f"ecoload: {error}", *getattr(error, "__notes__", ())])
+        click.echo("\n".join(map(clean, said.split("\n"))), err=True)
         code = error.exit_code
     except BrokenPipeError:
         # Whoever read us has seen enough.

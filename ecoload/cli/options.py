@@ -52,7 +52,10 @@ class Options:
         seed: int,
         transport: str,
         pacing: str,
+        closed: bool = False,
     ) -> None:
+        self.closed = closed
+        """Only apps whose address is given here have one."""
         self.targets, self.scenarios = targets, scenarios
         self.sandbox = sandbox
         self.duration_scale, self.seed = duration_scale, seed

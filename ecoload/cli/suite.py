@@ -64,6 +64,7 @@ class Choice:
             embedded=embedded,
             transport=options.transport,
             pacing_mode=options.pacing,
+            closed=options.closed,
         )
 
 
@@ -361,6 +362,8 @@ def _asked_before(folder: SuiteFolder) -> tuple[Options, Choice]:
         seed=asked.seed,
         transport=asked.transport,
         pacing=asked.pacing,
+        # What was no part of the suite is none now; its address may read anything of the environment.
+        closed=True,
     )
     return options, Choice(asked.phases, asked.apps, asked.parallel)
 

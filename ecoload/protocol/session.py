@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -105,10 +105,17 @@ def check_runs(folder: SuiteFolder) -> None:
         raise UsageError(f"{folder.path}: its runs are not those of this version: {error!r}") from error
 
 
-def inputs_of(targets: Path, scenarios: Path, plans: Iterable[Plan]) -> dict[str, Path]:
+def inputs_of(targets: Path, scenarios: Path, plans: Sequence[Plan]) -> dict[str, Path]:
     """The files people wrote, by their path within a workspace: what a resume needs. No secret is one, and no
-    key; a certificate that lies elsewhere is not copied."""
+    key; a certificate that lies elsewhere is not copied.
+
+    Raises UsageError for a Python scenario that would not be found in the copy."""
     root = targets.parent
+    for module in {s.module for plan in plans for s in plan.scenarios if s.module is not None}:
+        if Path(module).parent != Path("scenarios"):
+            raise UsageError(
+                f"{module}: a suite takes Python scenarios from scenarios/ beside {targets} only"
+            )
     found = {"targets.yaml": targets}
     if (root / FILE).exists():
         found[FILE] = root / FILE

@@ -65,9 +65,11 @@ def make_plan(
     transport: Literal["http1", "aiohttp"] = "http1",
     pacing_mode: Literal["timer", "spin"] = "timer",
     together: bool = False,
+    closed: bool = False,
 ) -> Plan:
     """What `app` under `profile` would send. `base_urls` replaces addresses by app; `embedded` names the
-    apps whose address is that of the embedded sandbox; `together`: every app is up. Raises UsageError."""
+    apps whose address is that of the embedded sandbox; `together`: every app is up; `closed`: one without an
+    address in `base_urls` has none. Raises UsageError."""
     targets = workspace.targets
     _known("app", app, targets.apps)
     _known("profile", profile, targets.profiles)
@@ -78,7 +80,7 @@ def make_plan(
     for name in base_urls or {}:
         _known("app", name, targets.apps)
     shape, chosen = targets.apps[app], workspace.profiles[app, profile]
-    origins = _origins(workspace, app, base_urls or {}, embedded, together=together)
+    origins = _origins(workspace, app, base_urls or {}, embedded, together=together, closed=closed)
     names = [origin.app for origin in origins]
     routes = _routes(workspace, names, app, chosen)
     home, first = names.index(app), next((i for i, r in enumerate(routes) if r.app == app), 0)
@@ -214,11 +216,15 @@ def _origins(
     embedded: Collection[str],
     *,
     together: bool = False,
+    closed: bool = False,
 ) -> tuple[Origin, ...]:
     from ecoload.spec.targets import base_url, origin
 
     apps, environ = workspace.targets.apps, workspace.environ
-    urls = {name: base_urls.get(name) or base_url(app.base_url, environ) for name, app in apps.items()}
+    urls = {
+        name: base_urls.get(name) or (None if closed else base_url(app.base_url, environ))
+        for name, app in apps.items()
+    }
     needed = {planned, _token_app(apps[planned])}
     origins = []
     for name, app in apps.items():

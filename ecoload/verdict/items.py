@@ -4,7 +4,8 @@ Rules
 -----
 - Only what decides: stretch levels and levels that the profile merely shows are left out.
 - The verdicts are those of the run; nothing is judged anew.
-- A run that is worse than all that was judged in it (it did not end by its plan) is an item of its own.
+- A run that is worse than all that was judged in it (it did not end by its plan), or in which nothing was
+  judged, is an item of its own: it proves nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def items_of(result: Tree) -> tuple[Judged, ...]:
     """Everything that decides in the result of a run."""
     found = [*_levels(result), *_conditions(result), *_proofs(result), *_drift(result)]
     whole = Verdict(result["verdict"])
-    if worst(Verdict(item.measured.verdict) for item in found) is not whole:
+    if not found or worst(Verdict(item.measured.verdict) for item in found) is not whole:
         reasons = "; ".join(map(str, result.get("verdict_reasons") or ())) or str(result.get("status"))
         measured = Measured(whole.value, str(result.get("status")), reason=reasons)
         found.append(

@@ -218,3 +218,22 @@ def test_what_is_wrong_in_the_folder_is_said(place: Place, recorder: Recorder) -
         assert "internal error" not in err
         path.unlink() if before is None else path.write_bytes(before)
     assert not recorder.arrivals
+
+
+def test_an_app_that_was_no_part_of_a_suite_reads_nothing_of_the_environment(place: Place) -> None:
+    targets = place.workspace / "targets.yaml"
+    two = "  two: {base_url: 'http://${ELSEWHERE}/', environment: staging}\n"
+    targets.write_text(targets.read_text() + two)
+    commit(place.workspace)
+    folder = approved(place)
+    # In an address it would be looked up, and so be told to a name server.
+    code, err = resume(place, folder, ELSEWHERE="canary.invalid")
+    assert code in (0, 5), err
+
+
+def test_what_a_folder_says_does_nothing_to_the_terminal(place: Place) -> None:
+    folder = approved(place)
+    edited(folder / "protocol.json", lambda tree: tree["outline"].update({"\x1b]0;owned\x07\x1b[2J": 1}))
+    code, err = resume(place, folder)
+    assert (code, "not a protocol of this version" in err) == (2, True)
+    assert not {"\x1b", "\x07"} & set(err)

@@ -15,7 +15,7 @@ from ecoload.engine.tls import client_context
 from ecoload.errors import UsageError
 from ecoload.guard.authors import files_of
 from ecoload.measure.plan_file import read_plan
-from ecoload.plan import Origin, Plan, to_tree
+from ecoload.plan import Origin, Plan, Scenario, to_tree
 from ecoload.protocol.session import inputs_of
 from ecoload.spec.workspace import load_workspace, make_plan
 
@@ -130,6 +130,17 @@ def test_a_suite_takes_its_certificates_with_it_and_no_key(tmp_path: Path) -> No
     outside = dataclasses.replace(made, origins=(elsewhere,))
     assert "tls/ca.pem" not in inputs_of(root / "targets.yaml", root / "scenarios", [outside])
     assert not {"/etc/ca.pem", "../ca.pem"} & set(inputs_of(root / "targets.yaml", root / "s", [outside]))
+
+
+def test_a_suite_takes_python_scenarios_from_beside_its_targets_only(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    for module, taken in (("scenarios/one.py", True), ("../alt/one.py", False), ("/alt/one.py", False)):
+        made = dataclasses.replace(plan(root), scenarios=(Scenario("one", module=module),))
+        if taken:
+            inputs_of(root / "targets.yaml", root / "scenarios", [made])
+            continue
+        with pytest.raises(UsageError, match=r"from scenarios/ beside .*targets"):
+            inputs_of(root / "targets.yaml", tmp_path / "alt", [made])
 
 
 def test_who_wrote_a_certificate_is_an_author_of_the_change(tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ def a2(result: dict[str, Any] | None, gate: Gate = Gate.NONE, **changes: Any) ->
 # --- the status, and what the command ends with ------------------------------------------------------
 
 
+def test_a_run_in_which_nothing_was_judged_proves_nothing() -> None:
+    for changes in ({}, {"status": "failed", "verdict_reasons": ["the module cannot be read"]}):
+        result = a8(one("first", run("a8", {}, **changes)))
+        assert result.phases[0].cells[0].verdict is Cell.INCONCLUSIVE
+        (item,) = result.phases[0].cells[0].items
+        assert (item.kind, item.of) == ("run", "the run")
+    # Nor does it take anything back.
+    result = a8(one("first", COLD), one("retest", run("a8", {}, status="failed")))
+    assert result.phases[0].cells[0].verdict is Cell.INCONCLUSIVE
+
+
 def test_everything_run_and_held_is_ready() -> None:
     result = a2(GOOD)
     assert (result.status, result.exit_code, result.failures) == (SuiteStatus.READY, 0, ())
