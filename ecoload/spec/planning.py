@@ -172,13 +172,14 @@ def make_bare(
     embedded: Collection[str] = (),
     transport: Literal["http1", "aiohttp"] = "http1",
     pacing_mode: Literal["timer", "spin"] = "timer",
+    closed: bool = False,
 ) -> Plan:
-    """A plan around `app` that sends nothing yet: every origin whose address is known, every route with the
-    levels that it has under no profile. Raises UsageError."""
+    """A plan around `app` that sends nothing yet: every origin whose address is known, the embedded sandbox's
+    included, every route with the levels that it has under no profile. Raises UsageError."""
     targets = workspace.targets
     for name in (app, *(base_urls or {})):
         _known("app", name, targets.apps)
-    origins = _origins(workspace, app, base_urls or {}, embedded)
+    origins = _origins(workspace, app, base_urls or {}, embedded, together=True, closed=closed)
     names = [origin.app for origin in origins]
     proxy = _proxy(workspace, origins[names.index(app)])
     return Plan(

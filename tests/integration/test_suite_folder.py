@@ -126,7 +126,7 @@ def test_an_approval_goes_with_its_folder_to_a_machine_with_another_ledger(
 
 
 def test_once_its_time_is_over_a_resume_needs_another_approval(place: Place, recorder: Recorder) -> None:
-    folder = approved(place, "--expires", "4s")
+    folder = approved(place, "--expires", "10s")
     assert resume(place, folder)[0] in (0, 5)
     expires = json.loads((folder / "approval.json").read_bytes())["approval"]["expires_at"]
     wait_until(expires)
