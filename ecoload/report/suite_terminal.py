@@ -144,6 +144,8 @@ def _failures(result: Tree, summary: Path) -> Group | None:
         grid.add_row(_word("FAIL"), Text(where, "bold"))
         told = f"{clean(one.get('must_be'))}: was {clean(one.get('was'))}"
         grid.add_row(Text(), Text(told))
+        if one.get("of") == "the run" and one.get("reason"):
+            grid.add_row(Text(), Text(clean(one["reason"])))
         if one.get("remedy"):
             grid.add_row(Text(), Text.assemble(("remedy  ", "dim"), clean(one["remedy"])))
     parts: list[RenderableType] = [grid]

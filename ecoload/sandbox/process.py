@@ -80,7 +80,8 @@ async def _run(name: str) -> int:
         _report({"error": str(error)})
         return 1
     finally:
-        if told["temporary"] and os.getppid() != told["parent"]:  # nobody else is left to clean up
+        # The pipe can be seen to end before the parent is seen to be gone; while it lives, it is open.
+        if told["temporary"] and (pipe.at_eof() or os.getppid() != told["parent"]):
             shutil.rmtree(config.folder, ignore_errors=True)
             with suppress(OSError):  # the last one out removes the workspace
                 config.folder.parent.rmdir()

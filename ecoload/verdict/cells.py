@@ -12,7 +12,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -56,6 +56,10 @@ def judge_cell(app: str, runs: Sequence[OneRun], issues: Sequence[KnownIssue], t
         return CellResult(app, Cell.FAIL, (runs[-1].error,), notes)
     done = [run for run in runs if run.result is not None]
     items = tuple(_items(done, issues, today))
+    if runs[0].result is None:
+        # Nothing was measured at first, and the later figures are not the first ones.
+        lost = Measured("FAIL", "not carried out", reason=runs[0].error)
+        items = tuple(replace(item, first=lost) for item in items)
     reasons = (*_reasons(items, runs[-1].result), *_unwarmed(runs[-1]))
     return CellResult(app, worst_cell(item.verdict for item in items), reasons, notes, items)
 

@@ -209,6 +209,15 @@ def test_a_parent_that_is_killed_leaves_nothing() -> None:
     eventually(lambda: Path(state).exists(), False)
 
 
+def test_an_app_cleans_up_at_the_end_of_its_pipe_before_its_parent_is_seen_to_be_gone() -> None:
+    with Sandbox(("a2",)) as sandbox:
+        child = sandbox._children["a2"]
+        assert child.stdin is not None
+        child.stdin.close()
+        assert child.wait(10) == 0
+        assert not sandbox.state.exists()
+
+
 def test_a_hanging_app_is_killed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecoload.sandbox.STOP_TIMEOUT_S", 0.2)
     with Sandbox(("a8",)) as sandbox:

@@ -43,6 +43,13 @@ def test_what_an_interrupted_suite_goes_on_with_is_never_broken() -> None:
     assert f" Resume    {command}\n" in shown(tree)
 
 
+def test_why_a_run_could_not_be_carried_out_is_told() -> None:
+    tree = samples.healthy().to_json()
+    run = {"of": "the run", "must_be": "can be carried out", "was": "not", "reason": "no token for a2"}
+    tree["failures"] = [{"phase": "smoke", "app": "a2", "remedy": "", "diagnostics": "", **run}]
+    assert "no token for a2" in shown(tree)
+
+
 def test_each_reason_for_an_approval_has_a_line_of_its_own() -> None:
     tree = samples.awaiting().to_json()
     tree["approvals"]["needed"]["spike"] = ["a1: 100 VUs", "a2: 100 VUs"]

@@ -187,7 +187,11 @@ def test_an_app_that_could_not_be_asked_fails_its_cell() -> None:
 def test_a_run_that_could_not_be_carried_out_is_forgiven_by_a_later_one() -> None:
     made = outline(phase("smoke", "a2"), apps=("a2",), known_issues=())
     runs = [one("first", None, "smoke/a2", error="no token"), one("retest", GOOD, "smoke/a2.retest-1")]
-    assert judge_suite(made, facts({("smoke", "a2"): runs})).status is SuiteStatus.READY
+    result = judge_suite(made, facts({("smoke", "a2"): runs}))
+    assert result.status is SuiteStatus.READY
+    # It did not pass at first, and the score before says so.
+    assert (result.readiness.before, result.readiness.after) == (0.0, 100.0)
+    assert result.phases[0].cells[0].items[0].first.was == "not carried out"
 
 
 # --- known issues -----------------------------------------------------------------------------------
