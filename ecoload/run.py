@@ -381,7 +381,12 @@ def judged_again(folder: Path) -> dict[str, Any]:
     """
     own = folder / "run.json"
     if own.exists():
-        result: dict[str, Any] = orjson.loads(own.read_bytes())
+        try:
+            result = orjson.loads(own.read_bytes())
+        except (OSError, orjson.JSONDecodeError) as error:
+            raise UsageError(f"{own}: cannot be read: {error}") from error
+        if not isinstance(result, dict):
+            raise UsageError(f"{own}: it holds no result")
         return result
     found = rebuild(folder)
     facts = RunFacts(

@@ -202,11 +202,17 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
     from ecoload.run import judged_again
 
     result = judged_again(folder)
-    write_reports(folder, result, junit=junit)
-    if as_json:
-        click.echo(orjson.dumps(result | {"folder": str(folder)}, option=orjson.OPT_INDENT_2))
-    else:
-        print_result(result, folder)
+    try:
+        write_reports(folder, result, junit=junit)
+        if as_json:
+            click.echo(orjson.dumps(result | {"folder": str(folder)}, option=orjson.OPT_INDENT_2))
+        else:
+            print_result(result, folder)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        # A folder may come from anywhere.
+        raise UsageError(
+            f"{folder}: what is in it is not what a run of this version leaves: {error!r}"
+        ) from error
     return 0
 
 

@@ -76,6 +76,8 @@ class CompiledStep:
     record: Callable[[int, Row], None]
     record_ok: Callable[[Row], None]
     place: int
+    secrets: tuple[bytes, ...] = ()
+    """What must not follow a redirect to another origin."""
 
 
 @dataclass(slots=True)
@@ -229,6 +231,7 @@ def compile_step(
         record=sampler.recorder(step.route),
         record_ok=sampler.rows(step.route, Outcome.OK).extend,
         place=place,
+        secrets=scope.secrets,
     )
 
 
@@ -387,7 +390,13 @@ def _follow(
         there = host.rules.allowed(origin, method, url, step.route)
         if there is None:
             return NoAnswer(Outcome.GUARD_REFUSED, due, due), Outcome.GUARD_REFUSED, due
-        data = _redirected(host.rules, data, method, url, same=there == origin, origin=there)
+        same = there == origin
+        data = _redirected(
+            host.rules, data, method, url, () if same else step.secrets, same=same, origin=there
+        )
+        if not same and any(secret in data for secret in step.secrets):
+            # It stands in the body or in the URL.
+            return NoAnswer(Outcome.GUARD_REFUSED, due, due), Outcome.GUARD_REFUSED, due
         origin = there
         if vu.cookies is not None:
             data = _with_cookies(vu, origin, data)
@@ -417,9 +426,17 @@ _CREDENTIALS = (b"authorization:", b"cookie:", b"proxy-authorization:")
 
 
 def _redirected(
-    rules: RedirectRules, data: bytes, method: str, url: str, *, same: bool, origin: int
+    rules: RedirectRules,
+    data: bytes,
+    method: str,
+    url: str,
+    secrets: tuple[bytes, ...],
+    *,
+    same: bool,
+    origin: int,
 ) -> bytes:
-    """The request for a hop: the body goes where the method changed, credentials go off-origin."""
+    """The request for a hop: the body goes where the method changed, credentials go off-origin, and so does
+    every header that holds one of the `secrets`."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
     parts = urlsplit(url)
@@ -431,6 +448,7 @@ def _redirected(
     if not same:
         dropped += _CREDENTIALS
     kept = [line for line in lines if not line.lower().startswith(dropped)]
+    kept = [line for line in kept if not any(secret in line for secret in secrets)]
     start = [f"{method} ".encode() + target.encode("ascii", "replace") + b" HTTP/1.1"]
     start.append(f"Host: {rules.authority(origin)}".encode())
     return b"\r\n".join(start + kept) + b"\r\n\r\n" + body

@@ -13,7 +13,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -31,8 +32,21 @@ _MASK62 = (1 << 62) - 1
 _ODD = 0xD1342543DE82EF95 & _MASK62 | 1
 
 
+LEAST_SECRET = 4
+
+
 class Unsafe(Exception):
     """A value that must not go where the template puts it; the request is not sent."""
+
+
+def _spellings(secret: str) -> Iterator[bytes]:
+    """How a secret may stand in a body, a URL or a header."""
+    if len(secret) < LEAST_SECRET:
+        return
+    plain = secret.encode("utf-8", "surrogateescape")
+    yield from dict.fromkeys((plain, quote(plain, safe="").encode()))
+    with suppress(UnicodeEncodeError):
+        yield secret.encode("latin-1")
 
 
 class Scope:
@@ -53,6 +67,8 @@ class Scope:
         self._constants |= {("protocol", k): v for k, v in protocol.items()}
         self._constants |= {("env", k): v for k, v in env.items()}
         self._constants |= {("secret", k): v for k, v in secrets.items()}
+        self.secrets = tuple(spelling for value in secrets.values() for spelling in _spellings(value))
+        """What the secrets look like in a request; those too short to be told from other text left out."""
         self._slots: dict[str, int] = {}
         self._calls = 0
         digest = hashlib.sha256(f"{seed}:{run_id}".encode()).hexdigest()

@@ -34,9 +34,9 @@ def denied_by(patterns: Sequence[str], method: str, path: str) -> str | None:
     return None
 
 
-def could_be(method: str, path: str, route: Route) -> bool:
-    """Whether some server may take a request for one of a declared route."""
-    return denied_by([f"{route.method} {any_value(route.path)}"], method, path) is not None
+def could_be(method: str, path: str, route: Route, base_path: str = "") -> bool:
+    """Whether some server may take a request for one of a declared route, below a base path."""
+    return denied_by([f"{route.method} {base_path}{any_value(route.path)}"], method, path) is not None
 
 
 def _is_verb(verb: str, method: str) -> bool:

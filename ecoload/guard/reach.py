@@ -26,8 +26,16 @@ def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
 def is_production(plan: Plan, index: int) -> bool:
     """Whether an origin is production. Two apps at one address are one app to the network: what stands at the
     address of a production app is production."""
+    return any(origin.environment == "production" for origin in at_one_address(plan, index))
+
+
+def at_one_address(plan: Plan, index: int) -> Iterator[Origin]:
+    """The origins at the host and port of one of them, itself included. Those of the embedded sandbox have
+    one each, which is not known before it is up."""
+    if plan.origins[index].embedded:
+        return iter((plan.origins[index],))
     place = _place(plan.origins[index])
-    return any(origin.environment == "production" and _place(origin) == place for origin in plan.origins)
+    return (origin for origin in plan.origins if _place(origin) == place)
 
 
 def _place(origin: Origin) -> tuple[str, int]:

@@ -34,7 +34,7 @@ from ecoload.guard.paths import (
     standing_at,
     with_holes,
 )
-from ecoload.guard.reach import is_production, questions, steps, used_origins
+from ecoload.guard.reach import at_one_address, is_production, questions, steps, used_origins
 from ecoload.guard.text import has_dot_segment, header_value_ok
 from ecoload.plan import Origin, Plan, Route, Step
 from ecoload.plan.suite import Watched
@@ -110,8 +110,10 @@ class RedirectRules:
         if parts is None:
             return None
         candidates = self._origins_at(parts)
+        if not candidates or self._is_effect_of_another(candidates, method, parts.path or "/"):
+            return None
         # Two apps at one address are one app to the network: what either forbids is forbidden.
-        if not candidates or not all(self._may(i, from_origin, method, parts, route) for i in candidates):
+        if not all(self._may(i, from_origin, method, parts, route) for i in candidates):
             return None
         return from_origin if from_origin in candidates else candidates[0]
 
@@ -131,6 +133,15 @@ class RedirectRules:
             if len(base) == longest:
                 found.append(index)
         return found
+
+    def _is_effect_of_another(self, candidates: list[int], method: str, path: str) -> bool:
+        """Whether a route with an effect may stand at a path, declared by an app at the same address that
+        is not asked itself, since its base path is another."""
+        own = {self._plan.origins[index].app for index in candidates}
+        return any(
+            route.app not in own and could_be(method, path, route, base)
+            for route, base in _effects_at(self._plan, candidates[0])
+        )
 
     def _may(self, index: int, from_origin: int, method: str, parts: SplitResult, route: int | None) -> bool:
         origin = self._plan.origins[index]
@@ -217,11 +228,10 @@ def _path_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator[
     elif not path_pattern(route.path).fullmatch(path):
         yield f"its path {shown(path)} is not the path that route {name} declares, {route.path}"
     elif HOLE not in path:
-        for other in plan.routes:
+        sent = plan.origins[step.origin].base_path + path
+        for other, base in _effects_at(plan, step.origin):
             same = (other.effect, other.namespace) == (route.effect, route.namespace)
-            if other.app != route.app or other.effect == "none" or same:
-                continue
-            if could_be(step.method, path, other):
+            if not same and could_be(step.method, sent, other, base):
                 effect = f"{other.app}.{other.name}, whose effect is another"
                 yield f"its path {shown(path)} may be taken for route {effect}"
 
@@ -244,6 +254,9 @@ def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator
     if origin.writes is None:
         yield f"route {name} writes, and {origin.app} is read-only (`writes:` in targets.yaml allows them)"
         return
+    for other in at_one_address(plan, step.origin):
+        if (other.base_path, other.writes) == (origin.base_path, None):
+            yield f"route {name} writes, and {other.app}, which is at the same address, is read-only"
     if route.namespace is None:
         yield f"route {name} writes, and targets.yaml does not say where its namespace stands"
         return
@@ -256,6 +269,15 @@ def _write_refusals(plan: Plan, step: Step, route: Route, name: str) -> Iterator
     known, value = constant(plan, values[0])
     if known and value != origin.writes:
         yield f"route {name} would write to {value!r}, and {origin.app} allows {origin.writes!r} only"
+
+
+def _effects_at(plan: Plan, index: int) -> Iterator[tuple[Route, str]]:
+    """Every route with an effect at an origin's address, with the base path that it stands below: two apps at
+    one address are one app to the network."""
+    for origin in at_one_address(plan, index):
+        for route in plan.routes:
+            if route.app == origin.app and route.effect != "none":
+                yield route, origin.base_path
 
 
 # --- Beside the load ------------------------------------------------------------------------------
@@ -274,11 +296,12 @@ def _question_refusals(plan: Plan, name: str, origin: int, method: str, path: st
     if not 0 <= origin < len(plan.origins):
         yield f"{name}: it goes to a host that targets.yaml does not list"
         return
-    app, path = plan.origins[origin].app, path.partition("?")[0]
+    path = path.partition("?")[0]
     for reason in _denied_refusals(plan, plan.origins[origin], method, path):
         yield f"{name}: {reason}"
     if has_dot_segment(unquote(path)):
         yield f"{name}: its path {shown(path)} has a segment that is . or .."
-    for route in plan.routes:
-        if route.app == app and route.effect != "none" and could_be(method, path, route):
-            yield f"{name}: {method} {shown(path)} is route {app}.{route.name}, which has an effect"
+    sent = plan.origins[origin].base_path + path
+    for route, base in _effects_at(plan, origin):
+        if could_be(method, sent, route, base):
+            yield f"{name}: {method} {shown(path)} is route {route.app}.{route.name}, which has an effect"

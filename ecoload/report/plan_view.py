@@ -88,10 +88,6 @@ def _plan_routes(plan: Plan) -> Table:
 
 def _plan_facts(plan: Plan) -> Table:
     most = peak_rate(plan)
-    places: dict[str, list[str]] = {}
-    for o in plan.origins:
-        where = "embedded sandbox" if o.embedded else f"{o.scheme}://{o.authority}{_addresses(o)}"
-        places.setdefault(f"{where} ({o.environment})", []).append(o.app)
     lines = [
         ("Time", f"{span(total_duration_ns(plan, grace=False) / 1e9)} and grace", ""),
         (
@@ -99,7 +95,7 @@ def _plan_facts(plan: Plan) -> Table:
             f"{whole(peak_vus(plan))} VUs · {'no bound on' if most is None else rate(most)} starts/s",
             "",
         ),
-        ("May reach", "; ".join(f"{' '.join(apps)}: {place}" for place, apps in places.items()), ""),
+        *reach_of([plan]),
         *([("Tokens", _tokens(plan.auth, plan), "")] if plan.auth is not None else []),
         *([("Decides", f"{', '.join(plan.decides)}; other levels are shown", "")] if plan.decides else []),
         ("Seed", str(plan.seed), ""),
@@ -108,6 +104,24 @@ def _plan_facts(plan: Plan) -> Table:
     ]
     lines += [("Approval", reason, "yellow") for reason in reasons_for_approval(plan)]
     return labelled(lines)
+
+
+def reach_of(plans: Sequence[Plan]) -> list[tuple[str, str, str]]:
+    """Where plans may lead, by whom, and whose code decides it."""
+    places: dict[str, dict[str, None]] = {}
+    for origin in (origin for plan in plans for origin in plan.origins):
+        where = f"{origin.scheme}://{origin.authority}{_addresses(origin)}"
+        where = "embedded sandbox" if origin.embedded else where
+        places.setdefault(f"{where} ({origin.environment})", {})[origin.app] = None
+    reach = "; ".join(f"{' '.join(apps)}: {place}" for place, apps in places.items())
+    proxies = dict.fromkeys(plan.proxy for plan in plans if plan.proxy)
+    modules = dict.fromkeys(
+        scenario.module for plan in plans for scenario in plan.scenarios if scenario.module
+    )
+    lines = [("May reach", reach, "")]
+    lines += [("Proxy", ", ".join(proxies), "yellow")] if proxies else []
+    lines += [("Python", f"{', '.join(modules)}: its code is run", "yellow")] if modules else []
+    return lines
 
 
 def _addresses(origin: Origin) -> str:

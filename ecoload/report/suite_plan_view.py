@@ -33,6 +33,7 @@ from ecoload.plan import (
 )
 from ecoload.plan.suite import AppRun, Gate, Phase, SuitePlan
 from ecoload.report.forms import NOTHING, clean, plural, rate, span, whole
+from ecoload.report.plan_view import reach_of
 from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
 
 Gated = Mapping[str, Sequence[str]]
@@ -187,6 +188,7 @@ def _facts(suite: SuitePlan, gated: Gated) -> Table:
         *(("Rehearsal", reason, "magenta") for reason in suite.rehearsal),
         ("Time", f"{span(_total_ns(suite) / 1e9)} and grace{more}", ""),
         ("At most", f"{whole(vus)} VUs · {'no bound on' if most is None else rate(most)} starts/s", ""),
+        *reach_of([run.plan for _, run in suite.runs]),
         *([("Watched", watched, "")] if apps else []),
         *(("Known", f"{issue.id}: {issue.summary}", "") for issue in suite.known_issues),
         ("Scale", f"{suite.duration_scale:g}", ""),

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -316,6 +317,23 @@ def test_credentials_are_not_carried_to_another_origin() -> None:
     assert same.headers["authorization"] == "Bearer t"
     assert not {"authorization", "cookie"} & foreign.headers.keys()
     assert foreign.headers["x-kept"] == "yes"
+
+
+@pytest.mark.parametrize("value", ["canary/one", "é canary"])
+def test_no_secret_is_carried_to_another_origin(value: str) -> None:
+    secret = Ref(("secret", "KEY"))
+    told = (("X-Key", secret), ("X-Mixed", Text(("a ", secret))), ("X-Kept", "yes"))
+    other, secrets = "http://other.test:8080/x", {"KEY": value, "SHORT": "yes"}
+    plan = make_plan(get(headers=told, query=(("k", secret),)), secrets=(("KEY", "env:KEY"),))
+    done = run_plan(plan, following(redirect("/same"), redirect(other)), secrets=secrets)
+    _, same, foreign = done.requests
+    assert {"x-key", "x-mixed", "x-kept"} <= same.headers.keys()
+    assert not {"x-key", "x-mixed"} & foreign.headers.keys()
+    assert foreign.headers["x-kept"] == "yes"
+    # A URL that takes it there is not followed.
+    to = f"{other}?k={quote(value, safe='')}"
+    done = run_plan(plan, following(redirect(to)), secrets=secrets)
+    assert (len(done.requests), done.outcomes()) == (1, ["ok", "guard_refused"])
 
 
 def test_a_post_answered_with_303_is_followed_with_a_get_without_its_body() -> None:

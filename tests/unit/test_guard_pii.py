@@ -62,6 +62,10 @@ MAIL, PHONE, CARD, IBAN = "an e-mail address", "a telephone number", "a payment 
         "ada@xn--mnchen-3ya.de",
         "ada＠gmail.com",
         "ada\u200b@gmail.com",
+        "ada\u2063@gmail\u180e.com",
+        "ada\ufe0f@gmail.com",
+        "ada@gmail\u3002com",
+        "ada%2540gmail.com",
     ],
 )
 def test_an_address_that_can_be_somebodys_is_found(value: str) -> None:
@@ -294,6 +298,8 @@ def test_a_card_hidden_by_look_alikes_is_found() -> None:
     assert kinds("4539\u00a05787\u20096362  1486") == [CARD]
     assert kinds("4539\u20115787\u20106362–1486") == [CARD]
     assert kinds("45395787\u200b63621486") == [CARD]
+    assert kinds("45395787\u206363621486") == [CARD]
+    assert kinds("4539\u00b75787\u00b76362\u00b71486") == [CARD]
     assert kinds("٤٥٣٩٥٧٨٧٦٣٦٢١٤٨٦") == [CARD]
 
 
@@ -424,6 +430,11 @@ def test_bare_digits_are_nobodys_where_no_field_says_so(digits: int) -> None:
         {"lastName": "Lovelace", "dateOfBirth": "December 10, 1815"},
         {"FULL NAME": "Ada Lovelace", "Birthday": 18151210},
         {"surname": "Lovelace", "dob": -4861900800},
+        {"surname": "Lovelace", "DoB": "1815-12-10"},
+        {"surname": "Lovelace", "D.O.B.": "1815-12-10"},
+        {"name": "Ada", "birth_dt": "1815-12-10"},
+        {"name": "Ada", "bdate": "1815-12-10"},
+        {"name": "Ada", "geboren_am": "10.12.1815"},
         {"customer": {"name": "Ada"}, "details": {"born_on": "1815-12-10"}},
         {"people": [{"name": {"first": "Ada", "last": "Lovelace"}}], "more": [[{"dob": "1815-12-10"}]]},
         {"name": "Ada", "birth_date": {"year": 1815, "month": 12, "day": 10}},

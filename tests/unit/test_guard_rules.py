@@ -398,6 +398,35 @@ def test_a_value_in_a_path_does_not_make_another_route_of_it() -> None:
     check_plan(plan(ingest(), routes=(*ROUTES, twin)))
 
 
+def test_a_second_app_at_an_address_is_no_way_around_the_first() -> None:
+    alias = dataclasses.replace(A2, app="alias")
+    harmless = Route("alias", "ingest", "POST", "/v1/events", "none")
+    step = dataclasses.replace(ingest(), origin=3, route=len(ROUTES))
+    made = plan(step, origins=(A2, A8, LIVE, alias), routes=(*ROUTES, harmless))
+    assert "may be taken for route a2.ingest, whose effect is another" in refused(made)
+    elsewhere = dataclasses.replace(alias, port=8443)
+    check_plan(dataclasses.replace(made, origins=(A2, A8, LIVE, elsewhere)))
+
+    # Below its base path, an app's routes are where they are.
+    inner = dataclasses.replace(A8, scheme="https", host="a2.example", port=443, writes="perf_test")
+    fault = Route("a2", "reset", "GET", "/api/reset", "fault")
+    made = plan(origins=(A2, inner, LIVE), routes=(*ROUTES, fault))
+    assert RedirectRules(made).allowed(0, "GET", "https://a2.example/api/reset") is None
+    assert RedirectRules(made).allowed(0, "GET", "https://a2.example/api/else") == 1
+    asked = dataclasses.replace(made, version_from=Probe(1, "/reset", "$"))
+    assert "version_from: GET '/reset' is route a2.reset, which has an effect" in refused(asked)
+
+
+def test_an_app_that_is_read_only_is_so_by_every_name() -> None:
+    twin = dataclasses.replace(A2, app="twin", writes=None)
+    said = "writes, and twin, which is at the same address, is read-only"
+    assert said in refused(plan(ingest(), origins=(A2, A8, LIVE, twin)))
+    check_plan(plan(ingest(), origins=(A2, A8, LIVE, dataclasses.replace(twin, base_path="/other"))))
+    # Before the sandbox is up, all its apps seem to be at one address.
+    down = [dataclasses.replace(o, embedded=True, host="sandbox", port=0) for o in (A2, A8, LIVE, twin)]
+    check_plan(plan(ingest(), origins=tuple(down)))
+
+
 @pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "x-method-override", "X-Original-URL"])
 def test_no_header_makes_another_request_of_a_step(header: str) -> None:
     step = ingest(headers=((header, "DELETE"),))

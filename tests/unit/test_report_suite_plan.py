@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -20,6 +21,7 @@ from ecoload.plan import (
     ProtocolHeader,
     RampingArrivalRate,
     RampingVUs,
+    Scenario,
     SharedIterations,
     Stage,
 )
@@ -222,3 +224,18 @@ def test_the_tree_is_plain_json_with_both_hashes() -> None:
     assert [phase["gate"] for phase in tree["phases"]] == ["halt", "pass", "none"]
     warmed = [run["warmed_execution_hash"] is not None for run in tree["phases"][1]["runs"]]
     assert warmed == [False, False, True]
+
+
+def test_where_it_leads_through_whom_and_whose_code_is_run_is_shown() -> None:
+    odd = dataclasses.replace(
+        vus(1, 1), proxy="http://proxy.example:3128", scenarios=(Scenario("own", module="scenarios/own.py"),)
+    )
+    phases = (*suite().phases, Phase("odd", "odd", Gate.NONE, (AppRun("a1", odd),)))
+    text = shown(suite(phases=phases))
+    origin = odd.origins[0]
+    assert f"{origin.app}: {origin.scheme}://{origin.authority}" in text
+    assert f"({origin.environment})" in text
+    assert "http://proxy.example:3128" in text
+    assert "scenarios/own.py: its code is run" in text
+    assert "Proxy" not in shown(suite())
+    assert "Python" not in shown(suite())

@@ -34,8 +34,8 @@ _THINGS = frozenset(
     "variable vendor zone".split()
 )
 _BIRTH_DATE = re.compile(
-    r"_(?:birth_?(?:date|day)|date_?of_?birth|dob|bday|born(?:_(?:on|at|date))?"
-    r"|geburts_?(?:datum|tag)|naissance|nacimiento|nascita|nascimento|geboorte_?datum|fodelsedatum)_|_birth_$"
+    r"_(?:birth_?(?:date|day|dt)|b_?date|date_?(?:of_?)?birth|do_?b|d_o_b|bday|born(?:_(?:on|at|date))?"
+    r"|geburts_?(?:datum|tag)|geboren(?:_am)?|naissance|nacimiento|nascita|nascimento|geboorte_?datum|fodelsedatum)_|_birth_$"
 )
 
 

@@ -32,8 +32,11 @@ _TAKEN_OUT = "\n"
 """What stands where something was taken out: no kind reaches across it."""
 
 _DASHES = "‐‑‒–—―−"
-_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-_LOOK_ALIKE = str.maketrans(dict.fromkeys(_DASHES, "-") | dict.fromkeys(_INVISIBLE, ""))
+_DOTS = "\u00b7\u2024\u3002\uff61"
+_LOOK_ALIKE = str.maketrans(dict.fromkeys(_DASHES, "-") | dict.fromkeys(_DOTS, "."))
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00-\ufe0f\uffa0]")
+"""Letters and marks that show nothing; what only steers the text (Cf) is found by its category."""
+_MOST_DECODED = 3
 _BLANKS = re.compile(r"[ \t]{2,}|\t")
 
 _DOMAIN = re.compile(r"@((?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63}))", re.I)
@@ -62,7 +65,12 @@ def findings(text: str, words: str) -> Iterator[Finding]:
 
 
 def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", unquote(text)).translate(_LOOK_ALIKE)
+    for _ in range(_MOST_DECODED):
+        if "%" not in text:
+            break
+        text = unquote(text)
+    text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_LOOK_ALIKE)
+    text = "".join(char for char in text if char.isascii() or unicodedata.category(char) != "Cf")
     return "".join(str(int(char)) if char.isdecimal() else char for char in text)
 
 
