@@ -165,7 +165,7 @@ def _show_request(execution_hash: str, out: Path) -> Authors:
 def _show_plan(folder: Path, execution_hash: str) -> bool:
     """Shows the plan in a run's folder; False: there is none. Raises GuardRefused where it is another's."""
     if (folder / "protocol.json").exists():
-        from ecoload.cli.suite import show_suite
+        from ecoload.cli.suite_plans import show_suite
 
         show_suite(folder, execution_hash)
         return True

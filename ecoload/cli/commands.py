@@ -17,7 +17,8 @@ import click
 from ecoload import __version__
 from ecoload.cli.artifacts import cleanup, export
 from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
-from ecoload.cli.suite import Choice, plan_suite, readiness, suite
+from ecoload.cli.suite import readiness, suite
+from ecoload.cli.suite_plans import Choice, plan_suite
 from ecoload.errors import OutputFailed, SandboxFailed, UsageError
 
 

@@ -1,4 +1,4 @@
-"""The commands of the whole protocol: `ecoload suite`, `ecoload readiness`, and what `plan suite` shows.
+"""The commands of the whole protocol: `ecoload suite` and `ecoload readiness`.
 
 Rules
 -----
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
-from ecoload.errors import ApprovalNeeded, EcoloadError, GuardRefused, OutputFailed, UsageError
+from ecoload.cli.suite_plans import Choice, asked_before
+from ecoload.errors import ApprovalNeeded, EcoloadError, OutputFailed, UsageError
 
 if TYPE_CHECKING:
     from ecoload.guard.asking import Asked
@@ -30,42 +31,11 @@ if TYPE_CHECKING:
     from ecoload.protocol.session import Session
     from ecoload.protocol.suite_folder import SuiteFolder
     from ecoload.report.suite_live import SilentSuiteView, SuiteLineView
-    from ecoload.spec.workspace import Workspace
     from ecoload.verdict.suite_result import SuiteResult
 
 REPORTS = Path("tests/perf/reports")
 _OWN = frozenset("resume retest targets scenarios out approve_as as_json no_progress previous".split())
 """Options that go with a resume."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What of the protocol is asked for; empty: all of it."""
-
-    phases: tuple[str, ...] = ()
-    apps: tuple[str, ...] = ()
-    parallel: int | None = None
-
-    def suite(
-        self, options: Options, workspace: Workspace, urls: Mapping[str, str] | None = None
-    ) -> SuitePlan:
-        """The plan of the suite; `urls` are the embedded sandbox's, once it is up."""
-        from ecoload.spec.suite_planning import make_suite
-
-        addresses, embedded = options.addresses(workspace, urls)
-        return make_suite(
-            workspace,
-            phases=self.phases,
-            apps=self.apps,
-            parallel=self.parallel,
-            seed=options.seed,
-            duration_scale=options.duration_scale,
-            base_urls=addresses,
-            embedded=embedded,
-            transport=options.transport,
-            pacing_mode=options.pacing,
-            closed=options.closed,
-        )
 
 
 @click.command()
@@ -128,23 +98,6 @@ def readiness(bundle: Path, as_json: bool) -> int:
         click.echo(orjson.dumps(tree["readiness"], option=orjson.OPT_INDENT_2))
     else:
         print_readiness(tree)
-    return 0
-
-
-def plan_suite(options: Options, choice: Choice, *, as_json: bool) -> int:
-    """Show what a suite would send, and send nothing."""
-    import orjson
-
-    from ecoload.guard.approval import gated_phases
-    from ecoload.protocol.suite import pinned
-    from ecoload.report.suite_plan_view import print_suite_plan, suite_plan_tree
-
-    suite = pinned(choice.suite(options, options.workspace()), sandbox_is_up=False)
-    gated = gated_phases(suite)
-    if as_json:
-        click.echo(orjson.dumps(suite_plan_tree(suite, gated), option=orjson.OPT_INDENT_2))
-    else:
-        print_suite_plan(suite, gated)
     return 0
 
 
@@ -211,7 +164,7 @@ class _Call:
 
         before = _score(self.previous) if self.previous is not None else None
         folder = new_folder(self.out) if self.resume is None else SuiteFolder(self.resume)
-        options, choice = (self.options, self.choice) if self.resume is None else _asked_before(folder)
+        options, choice = (self.options, self.choice) if self.resume is None else asked_before(folder)
         workspace = options.workspace()
         if self.retest and self.retest not in workspace.apps:
             raise UsageError(f"unknown app {self.retest!r}; there are {', '.join(workspace.apps)}")
@@ -329,43 +282,6 @@ class _Call:
         desk = desk_for(self.options, self.root, plans)
         verify(grant, asked.execution_hash, folder.suite_id, desk.signers)
         return None if grant.signed.approval.is_over(desk.now()) else resumed(desk, grant, folder.suite_id)
-
-
-def show_suite(path: Path, execution_hash: str) -> None:
-    """Shows the suite in a folder to whoever is to approve it, made again from the copy of what people wrote.
-    Raises GuardRefused where it is not the one of that hash."""
-    from ecoload.guard.approval import gated_phases
-    from ecoload.protocol.suite import pinned
-    from ecoload.protocol.suite_folder import SuiteFolder
-    from ecoload.report.live import live_console
-    from ecoload.report.suite_plan_view import print_suite_plan
-
-    options, choice = _asked_before(SuiteFolder(path))
-    suite = pinned(choice.suite(options, options.workspace()), sandbox_is_up=False)
-    if suite.execution_hash != execution_hash:
-        raise GuardRefused(f"{path} does not hold the suite of that hash, but {suite.execution_hash}")
-    print_suite_plan(suite, gated_phases(suite), live_console())
-
-
-def _asked_before(folder: SuiteFolder) -> tuple[Options, Choice]:
-    """What a suite was asked for when it was begun, from the copy in its folder."""
-    from ecoload.protocol.suite_folder import WORKSPACE
-
-    folder.refuse_links()
-    _, asked, _ = folder.read()
-    options = Options(
-        targets=folder.path / WORKSPACE / "targets.yaml",
-        scenarios=None,
-        base_url=tuple(f"{app}={url}" for app, url in asked.base_urls.items()),
-        sandbox=False,
-        duration_scale=asked.duration_scale,
-        seed=asked.seed,
-        transport=asked.transport,
-        pacing=asked.pacing,
-        # What was no part of the suite is none now; its address may read anything of the environment.
-        closed=True,
-    )
-    return options, Choice(asked.phases, asked.apps, asked.parallel)
 
 
 def _refuse_options(context: click.Context) -> None:
