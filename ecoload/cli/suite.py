@@ -166,9 +166,9 @@ class _Call:
         folder = new_folder(self.out) if self.resume is None else SuiteFolder(self.resume)
         options, choice = (self.options, self.choice) if self.resume is None else asked_before(folder)
         workspace = options.workspace()
-        if self.retest and self.retest not in workspace.apps:
-            raise UsageError(f"unknown app {self.retest!r}; there are {', '.join(workspace.apps)}")
         suite = choice.suite(options, workspace)
+        if self.retest and self.retest not in suite.apps:
+            raise UsageError(f"{self.retest!r} is no app of this suite; there are {', '.join(suite.apps)}")
         for _, run in suite.runs:
             raise_file_limit(run.plan)
         embedded = [o.app for o in suite.phases[0].runs[0].plan.origins if o.embedded]
@@ -184,16 +184,17 @@ class _Call:
                 self._begin(folder, suite, before)
             view.head(suite.outline(), folder.path)
             gated = gated_phases(suite)
-            grant = self._grant(suite, folder, gated, view) if gated else None
-            yield Session(
-                suite=suite,
-                folder=folder,
-                secrets=secrets,
-                gated=gated,
-                grant=grant,
-                previous=before,
-                retest=self.retest,
-            )
+            with folder.held():
+                grant = self._grant(suite, folder, gated, view) if gated else None
+                yield Session(
+                    suite=suite,
+                    folder=folder,
+                    secrets=secrets,
+                    gated=gated,
+                    grant=grant,
+                    previous=before,
+                    retest=self.retest,
+                )
 
     def _make_room(self) -> None:
         """The folder of the reports. Raises OutputFailed, before hours of load whose end nobody reads."""

@@ -8,6 +8,7 @@ Rules
   never touched again.
 - `PHASE/APP` is a cell's first run, `APP.retest-N` one after a fix, and `….warmed` the same under the
   remedy of a known issue.
+- One process at a time carries it out.
 - It holds a copy of what people wrote (`workspace/`), so that a suite can go on from its folder alone.
 - It may come from another machine, so nothing in it is believed: it holds plain files only, and each is what
   it should be, or the folder is refused.
@@ -15,18 +16,20 @@ Rules
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ecoload.errors import OutputFailed, UsageError
+from ecoload.errors import OutputFailed, TargetLocked, UsageError
 from ecoload.guard.ledger import moment
 from ecoload.measure.plan_file import read_as, read_outline
 from ecoload.measure.result import Status
@@ -101,6 +104,17 @@ class SuiteFolder:
             for path in (Path(place, name) for name in (*folders, *files)):
                 if path.is_symlink() or not (path.is_file() or path.is_dir()):
                     raise UsageError(f"{path} is a link or no plain file; a suite's folder holds files only")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else carries the suite out for as long as the block lasts; the kernel lets go of it however
+        it ends. Raises TargetLocked."""
+        with (self.path / PROTOCOL).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TargetLocked(f"{self.path} is being carried out by another process") from None
+            yield
 
     def write(self, name: str, tree: Any) -> None:
         """Writes a JSON file, moved into place whole."""

@@ -3,6 +3,7 @@ nowhere else, and whatever cuts it off, it goes on from its folder."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import signal
@@ -378,6 +379,14 @@ def test_a_resume_takes_no_other_wishes(suites: Suites) -> None:
     code, _, err = suites.run("suite", "--resume", tree["folder"], "--phases", "smoke", "--seed", "2")
     assert code == 2
     assert "--phases, --seed cannot go with a resume" in err
+    code, _, err = suites.run("suite", "--resume", tree["folder"], "--retest", "a1")
+    assert code == 2
+    assert "'a1' is no app of this suite; there are a2" in err
+    with (suites.folder / tree["folder"] / "protocol.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, _, err = suites.run("suite", "--resume", tree["folder"])
+    assert code == 7
+    assert "is being carried out by another process" in err
 
 
 def _until(process: subprocess.Popen[str], suites: Suites, name: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ecoload.errors import OutputFailed, UsageError
+from ecoload.errors import OutputFailed, TargetLocked, UsageError
 from ecoload.protocol.session import check_runs, earlier_score
 from ecoload.protocol.suite_folder import AskedFor, SuiteFolder, runs_among
 from tests.unit.suite_results import BASE_ASKED, outline, overview, phase
@@ -44,6 +44,14 @@ def test_what_was_asked_is_read_back_as_it_was(folder: SuiteFolder) -> None:
         "2026-11-25T10:00:00.000+00:00",
     )
     assert (folder.path / "workspace" / "targets.yaml").read_text() == "apps: {}\n"
+
+
+def test_one_process_at_a_time_carries_a_suite_out(folder: SuiteFolder) -> None:
+    told = "is being carried out by another process"
+    with folder.held(), pytest.raises(TargetLocked, match=told), folder.held():
+        raise AssertionError("two at once")
+    with folder.held():
+        pass
 
 
 def test_the_score_before_goes_with_the_folder(tmp_path: Path) -> None:
