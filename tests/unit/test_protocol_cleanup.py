@@ -25,7 +25,7 @@ def workspace(tmp_path: Path) -> Workspace:
         tmp_path,
         a=app(),
         b=app(base_url="http://b.test"),
-        c=app(writes=None),
+        c=app(base_url="http://c.test", writes=None),
         d=app(cleanup=None),
         e=app(base_url="sandbox"),
         f=app(base_url="http://f.test:8080", **AUTH),
@@ -61,6 +61,11 @@ def test_one_production_app_refuses_all_of_it(tmp_path: Path) -> None:
         cleanups(workspace)
     assert refused.value.exit_code == 7
     assert [plan.app for plan in cleanups(workspace, ["a"])[0]] == ["a"]
+
+
+def test_a_read_only_app_at_the_same_address_is_not_written_to_under_another_name(tmp_path: Path) -> None:
+    with pytest.raises(GuardRefused, match="c, which is at the same address, is read-only"):
+        cleanups(load(tmp_path, a=app(), c=app(writes=None)))
 
 
 def test_a_production_app_that_is_read_only_is_in_nobodys_way(tmp_path: Path) -> None:
