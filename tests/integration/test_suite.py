@@ -165,11 +165,14 @@ def test_once_the_issue_is_mended_a_retest_says_so(
     path = "/api/executive/overview/warm?namespace=perf_test"
     assert call(sandbox.urls["a8"] + path, headers=token(sandbox, "a8"))[0] == 200
     code, tree = suites.suite("--resume", before["folder"], "--retest", "a8")
-    assert (code, tree["conditions"], tree["failures"]) == (0, [], [])
+    assert tree["failures"] == []
     (issue,) = tree["known_issues"]
-    assert issue["state"] in ("FIXED", "INCONCLUSIVE")
     baseline = next(phase for phase in tree["phases"] if phase["name"] == "baseline")
     (a8,) = (cell for cell in baseline["cells"] if cell["app"] == "a8")
+    # A retest on a machine so busy that starts were late cannot tell, and says so.
+    told = a8["runs"][-1]["validity"] == "VALID"
+    assert issue["state"] == ("FIXED" if told else "INCONCLUSIVE")
+    assert (code, bool(tree["conditions"])) == ((0, False) if told else (8, True))
     assert [run["kind"] for run in a8["runs"]] == ["first", "warmed", "retest"]
     (level,) = (item for item in a8["items"] if item["issue"] == "A8-PERF-001")
     assert level["first"]["value"] > level["limit"] > level["last"]["value"]
