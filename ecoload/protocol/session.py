@@ -152,7 +152,7 @@ def carry_out_suite(session: Session, view: SuiteView) -> SuiteResult:
         return _close(session, interrupted=bool(heard.presses))
 
 
-def judged_from(members: Mapping[str, bytes], suite_id: str = "") -> SuiteResult:
+def judged_from(members: Mapping[str, bytes]) -> SuiteResult:
     """The result that follows from the files of a suite, by their names in its folder. Raises UsageError
     where they are not those of one."""
     try:
@@ -166,7 +166,7 @@ def judged_from(members: Mapping[str, bytes], suite_id: str = "") -> SuiteResult
         approvals, readiness = said["approvals"], said["readiness"]
         earlier = None if readiness["previous"] == FIRST else (readiness["before"], readiness["previous"])
         facts = SuiteFacts(
-            suite_id=suite_id or said["suite_id"],
+            suite_id=said["suite_id"],
             started_at=protocol["started_at"],
             ended_at=said["ended_at"],
             duration_s=said["duration_s"],

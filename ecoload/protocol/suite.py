@@ -67,8 +67,8 @@ class SuiteView(Protocol):
 class Conduct:
     """How a suite is carried out: what is to be sent (hosts pinned, guards agreed), where it is written,
     the secrets of each plan by its app, the phases that may not be run for want of an approval, and the
-    grant of the suite, which is that of its runs too. `retest` is the app whose failing runs are made
-    again."""
+    grant of the suite, which is that of its runs too. `retest` is the app whose runs that did not pass are
+    made again."""
 
     suite: SuitePlan
     folder: SuiteFolder
@@ -255,7 +255,10 @@ class _Conductor:
             raise WorkerFailed(f"{run.app}: the load generator broke: {'; '.join(result['notes'])}")
         if result["verdict"] == "FAIL":
             text = diagnostics_markdown(result, finished.folder, self._outline)
-            (finished.folder / DIAGNOSTICS).write_text(text, encoding="utf-8")
+            try:
+                (finished.folder / DIAGNOSTICS).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise OutputFailed(f"{finished.folder / DIAGNOSTICS}: {error.strerror}") from error
         write_reports(finished.folder, result)
         return result
 
