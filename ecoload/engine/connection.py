@@ -146,7 +146,8 @@ class Connection(asyncio.Protocol):
             self.pieces = []
         if self.raw:
             raw = self.raw
-            head = raw[: raw.find(b"\r\n\r\n")].lower()
+            end = raw.find(b"\r\n\r\n")
+            head = raw[:end].lower()
             self.has_cookies = b"\nset-cookie" in head
             self.is_coded = b"\ncontent-encoding" in head
             if raw[9:10] == b"1":
@@ -154,6 +155,15 @@ class Connection(asyncio.Protocol):
                 names = {name.lower() for name, _ in self.headers}
                 self.has_cookies = b"set-cookie" in names
                 self.is_coded = b"content-encoding" in names
+                while raw[end + 13 : end + 14] == b"1":
+                    end = raw.find(b"\r\n\r\n", end + 4)
+                end = raw.find(b"\r\n\r\n", end + 4)
+            if (end > self.limits[0] or self.received > self.limits[1]) and not self.outcome:
+                # It was over in the read that brought too much of it.
+                self.outcome = Outcome.TOO_LARGE
+                if not self.closed:
+                    self.closed = True
+                    self.transport.abort()
         try:
             self.resume(self)
         except StopIteration:
@@ -182,6 +192,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.first:
             self.first = now
+        self.received += len(data)
         if not self.in_body:
             self.raw += data
         try:
@@ -198,7 +209,7 @@ class Connection(asyncio.Protocol):
             self.last = now
             self._resume()
         else:
-            self._unfinished(len(data))
+            self._unfinished()
         if now >= self.clock.next_due:
             self.clock.fire()
 
@@ -222,9 +233,8 @@ class Connection(asyncio.Protocol):
         else:
             self.finish(Outcome.TRUNCATED)
 
-    def _unfinished(self, size: int) -> None:
+    def _unfinished(self) -> None:
         """After a piece that did not simply complete the answer."""
-        self.received += size
         if self.outcome:
             self.give_up(self.outcome)
         elif self.complete:

@@ -346,6 +346,25 @@ def test_endless_headers_are_too_large(line: bytes) -> None:
     assert (wire.answer.outcome, wire.reusable, wire.pipe.aborted) == ("too_large", False, True)
 
 
+@pytest.mark.parametrize("interim", [b"", unsized(b"", status="103 Early Hints") * 2])
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (response(b"hi", "X-Huge: " + "x" * (HEADER_LIMIT - 500)), "ok"),
+        (response(b"hi", "X-Huge: " + "x" * HEADER_LIMIT), "too_large"),
+        (response(b"x" * (BODY_LIMIT - 500)), "ok"),
+        (response(b"x" * (BODY_LIMIT + 1)), "too_large"),
+    ],
+)
+def test_what_is_too_large_is_so_however_few_reads_it_took(
+    answer: bytes, outcome: str, interim: bytes
+) -> None:
+    for pieces in ([interim + answer], [interim + answer[:-1], answer[-1:]]):
+        wire = Wire().ask().feed(*pieces)
+        assert wire.answer.outcome == outcome
+        assert wire.reusable == (outcome == "ok")
+
+
 def test_endless_interim_answers_are_too_large() -> None:
     wire = Wire().ask().feed(*[unsized(b"", status="100 Continue")] * 1000)
     assert wire.answer.outcome == "too_large"
