@@ -165,7 +165,7 @@ def test_all_targets_of_a_load_share_one_time_unit() -> None:
         (PerVUIterations(1, 1, SECOND // 2), "k6 takes a max_duration of at least 1s, not 500ms"),
         (SharedIterations(1, 1, SECOND // 2), "k6 takes a max_duration of at least 1s, not 500ms"),
         (RampingVUs(0, (Stage(SECOND, 0),)), "k6 takes no ramp that stays at 0 VUs"),
-        (RampingVUs(0, (Stage(1, 1), Stage(1, 2.5))), "stage 2: k6 knows whole VUs only, and this is"),
+        (RampingVUs(0, (Stage(1, 1), Stage(1, 2.5))), "stage 2: k6 knows whole VUs only, and this is 2.5"),
         (ConstantArrivalRate(1, SECOND, 1, 1, arrivals=Arrivals.POISSON), "take `arrivals: uniform`"),
         (RampingArrivalRate(1, (Stage(1, 2),), 1, 1, arrivals=Arrivals.POISSON), "take `arrivals: uniform`"),
         (ConstantArrivalRate(1e-11, SECOND, 1, 1), "write rates with fewer decimals"),

@@ -193,7 +193,7 @@ def _too_short(where: str, option: str, ns: int) -> list[str]:
 
 def _no_vus(where: str, executor: RampingVUs) -> list[str]:
     reasons = [
-        f"{where}, stage {number}: k6 knows whole VUs only, and this is a target of {stage.target:g}; round it"
+        f"{where}, stage {number}: k6 knows whole VUs only, and this is {stage.target:g}; round it"
         for number, stage in enumerate(executor.stages, 1)
         if stage.target % 1
     ]
