@@ -2,9 +2,9 @@
 
 Rules
 -----
-- A script goes to hosts that targets.yaml names: those that are written there, those that the environment named
-  when it was exported, and for `sandbox` this machine.
-- What needs an approval in ecoload needs `ECOLOAD_APPROVED` in k6. It is a reminder: k6 verifies no signature.
+- A script goes to hosts that targets.yaml names: those that are written there, those that the environment
+  named when it was exported, and for `sandbox` this machine.
+- What needs an approval in ecoload needs `ECOLOAD_APPROVED` in k6: a reminder, since k6 verifies no signature.
 - VUs are counted in the options that k6 runs with, not in those that were exported.
 """
 
@@ -103,8 +103,8 @@ def _url(there: Origin) -> str:
 
 
 def reasons(workspace: Workspace, plan: Plan, loads: Sequence[Load]) -> tuple[str, ...]:
-    """Why the loads need an approval, the number of VUs aside: at the addresses of the plan, and at those that
-    they have where the environment says nothing."""
+    """Why the loads need an approval, the number of VUs aside: at the addresses of the plan, and at those
+    that hold where the environment says nothing."""
     standing = [_standing(workspace, there.app) or there for there in plan.origins]
     variants = [
         replace(plan, loads=tuple(loads), origins=tuple(origins), approval_over_vus=sys.maxsize)
@@ -114,7 +114,7 @@ def reasons(workspace: Workspace, plan: Plan, loads: Sequence[Load]) -> tuple[st
 
 
 def variable(plan: Plan, secret: str) -> str:
-    """The environment variable of a secret in a script: that of its reference, or its own name for a file's."""
+    """The environment variable of a secret in a script: that of its reference; for a file its own name."""
     kind, _, name = dict(plan.secrets)[secret].partition(":")
     return name if kind == "env" else secret
 

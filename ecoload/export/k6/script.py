@@ -2,8 +2,8 @@
 
 Rules
 -----
-- A script holds the loads of one `k6:` name, under each profile that has some. Several profiles stand side by side,
-  and `__ENV.PROFILE` picks one.
+- A script holds the loads of one `k6:` name, under each profile that has some. Several profiles stand side
+  by side, and `__ENV.PROFILE` picks one.
 - What varies stands in constants; the functions below them are the same text in every script that has them.
 - Everything that k6 cannot say is told at once (`CannotExport`).
 """
@@ -11,13 +11,12 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from ecoload.export.k6 import executors, guard, standin, summary, tokens
-from ecoload.export.k6.header import header
+from ecoload.export.k6.header import Head
 from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, key, literal
-from ecoload.export.k6.thresholds import Thresholds, thresholds
+from ecoload.export.k6.part import Part
 from ecoload.guard.reach import steps
 from ecoload.plan import Load, Plan, Scenario
 from ecoload.spec.workspace import Workspace
@@ -25,42 +24,24 @@ from ecoload.spec.workspace import Workspace
 STATISTICS = ("avg", "min", "med", "max", "p(90)", "p(95)", "p(99)", "count")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A profile of a script: its plan, and the loads (indices of the plan's) that the script makes."""
-
-    plan: Plan
-    loads: tuple[int, ...]
-
-    @property
-    def own(self) -> tuple[Load, ...]:
-        return tuple(self.plan.loads[index] for index in self.loads)
-
-    @property
-    def scenarios(self) -> tuple[Scenario, ...]:
-        return tuple(dict.fromkeys(self.plan.scenarios[load.scenario] for load in self.own))
-
-    @property
-    def judged(self) -> Thresholds:
-        return thresholds(self.plan, self.own)
-
-
-def script_of(workspace: Workspace, plans: Mapping[str, Plan], name: str, source: str = "targets.yaml") -> str:
+def script_of(workspace: Workspace, plans: Mapping[str, Plan], name: str) -> str:
     """A script of all the loads of plans, by profile, in a file of that name. Raises CannotExport."""
     parts = {profile: Part(plan, tuple(range(len(plan.loads)))) for profile, plan in plans.items()}
-    return assembled(workspace, parts, name, source)
+    return assembled(workspace, parts, name, ("targets.yaml",))
 
 
-def assembled(workspace: Workspace, parts: Mapping[str, Part], name: str, source: str) -> str:
-    """The script of parts, by profile. Raises CannotExport with every reason."""
-    return _Assembly(workspace, parts, name, source).text()
+def assembled(workspace: Workspace, parts: Mapping[str, Part], name: str, sources: tuple[str, ...]) -> str:
+    """The script of parts, by profile, made of these files. Raises CannotExport with every reason."""
+    return _Assembly(workspace, parts, name, sources).text()
 
 
 class _Assembly:
     """One script in the making."""
 
-    def __init__(self, workspace: Workspace, parts: Mapping[str, Part], name: str, source: str) -> None:
-        self.workspace, self.parts, self.name, self.source = workspace, parts, name, source
+    def __init__(
+        self, workspace: Workspace, parts: Mapping[str, Part], name: str, sources: tuple[str, ...]
+    ) -> None:
+        self.workspace, self.parts, self.name, self.sources = workspace, parts, name, sources
         self.plan = next(iter(parts.values())).plan
         self.scenarios = tuple(dict.fromkeys(s for part in parts.values() for s in part.scenarios))
         used = {step.origin for s in self.scenarios for step in steps(s.setup + s.steps + s.teardown)}
@@ -79,8 +60,8 @@ class _Assembly:
             summary.HANDLE_SUMMARY,
             *self._helpers(),
         ]
-        head = header(self.workspace, self.parts, self.name, self.source, self.places, self.secrets, self.env)
-        return "\n\n".join([head, self._imports(body), *body]) + "\n"
+        head = Head(self.name, self.sources, self.parts, self.places, self.secrets, self.env)
+        return "\n\n".join([head.text, self._imports(body), *body]) + "\n"
 
     # --- from top to bottom -----------------------------------------------------------------------
 
@@ -90,7 +71,11 @@ class _Assembly:
     def _constants(self) -> Iterator[str]:
         profiles = list(self.parts)
         chosen = f"__ENV.PROFILE || {literal(profiles[0])}" if len(profiles) > 1 else literal(profiles[0])
-        lines = [declaration("SCRIPT", self.name), declaration("APP", self.plan.app), f"const PROFILE = {chosen};"]
+        lines = [
+            declaration("SCRIPT", self.name),
+            declaration("APP", self.plan.app),
+            f"const PROFILE = {chosen};",
+        ]
         yield "\n".join(lines)
         yield _SCALE
         yield executors.SCALED
@@ -104,14 +89,16 @@ class _Assembly:
             yield _RECORDS.replace("$NAME", literal(name)).replace("$CONSTANT", name)
 
     def _profile(self) -> Iterator[str]:
-        (profile, part), = self.parts.items()
+        (part,) = self.parts.values()
         yield _ONLY
-        yield "\n".join([
-            declaration("SPEC_HASH", part.plan.spec_hash),
-            declaration("REASONS", self._reasons(part)),
-            declaration("PACING", self._pacing()),
-            declaration("SCENARIOS", self._scenarios(part)),
-        ])
+        yield "\n".join(
+            [
+                declaration("SPEC_HASH", part.plan.spec_hash),
+                declaration("REASONS", self._reasons(part)),
+                declaration("PACING", self._pacing()),
+                declaration("SCENARIOS", self._scenarios(part)),
+            ]
+        )
         yield self._options(dict(part.judged.items))
 
     def _profiles(self) -> Iterator[str]:
@@ -129,12 +116,14 @@ class _Assembly:
             rows.append("  },\n")
         yield "const PROFILES = {\n" + "".join(rows) + "};"
         yield _CHOSEN
-        yield "\n".join([
-            "const SPEC_HASH = PROFILES[PROFILE].specHash;",
-            "const REASONS = PROFILES[PROFILE].reasons;",
-            "const SCENARIOS = PROFILES[PROFILE].scenarios();",
-            declaration("PACING", self._pacing()),
-        ])
+        yield "\n".join(
+            [
+                "const SPEC_HASH = PROFILES[PROFILE].specHash;",
+                "const REASONS = PROFILES[PROFILE].reasons;",
+                "const SCENARIOS = PROFILES[PROFILE].scenarios();",
+                declaration("PACING", self._pacing()),
+            ]
+        )
         yield self._options(Raw("PROFILES[PROFILE].thresholds"))
 
     def _options(self, judged: Literal) -> str:
@@ -147,12 +136,18 @@ class _Assembly:
         return f"export {declaration('options', options)}"
 
     def _setup(self) -> str:
-        lines = ["const begun = Date.now();", "guard();", "const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };"]
+        lines = [
+            "const begun = Date.now();",
+            "guard();",
+            "const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };",
+        ]
         if self.plan.auth is not None:
             lines.append("run.token = fetchToken(run.id);")
         lines.append("run.started = new Date().toISOString();")
         lines.append("run.setupMs = Date.now() - begun;")
-        return "\n".join(["export function setup() {", *(f"  {line}" for line in [*lines, "return run;"]), "}"])
+        return "\n".join(
+            ["export function setup() {", *(f"  {line}" for line in [*lines, "return run;"]), "}"]
+        )
 
     def _functions(self) -> Iterator[str]:
         run = "{ ...run, token: bearer(run) }" if self.plan.auth is not None else "run"
@@ -177,17 +172,17 @@ class _Assembly:
             part.plan.loads[index].name: executors.scenario_options(
                 part.plan, index, f"run{_camel(part.plan.scenarios[part.plan.loads[index].scenario].name)}"
             )
-            for index in part.loads
+            for index in part.indices
         }
 
     def _reasons(self, part: Part) -> list[Literal]:
-        return [*guard.reasons(self.workspace, part.plan, part.own)]
+        return [*guard.reasons(self.workspace, part.plan, part.loads)]
 
     def _pacing(self) -> dict[str, Literal]:
         return {
             load.name: load.pacing_ns / 1e9
             for part in self.parts.values()
-            for load in part.own
+            for load in part.loads
             if load.pacing_ns
         }
 

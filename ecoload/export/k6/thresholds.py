@@ -2,8 +2,8 @@
 
 Rules
 -----
-- A threshold fails where the level would; one that looks at no sample would pass, so `count>0` stands beside it.
-- Every route has its figures in the summary: k6 keeps those of one route only where a threshold asks for them.
+- A threshold fails where the level would; one without a sample would pass, so `count>0` stands beside it.
+- Every route has its figures in the summary: k6 keeps those of a route only where a threshold asks for them.
 - What k6 cannot judge as ecoload does is told as a note for the script's header, never judged nearly.
 """
 
@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from ecoload.export.k6.js import Literal
 from ecoload.guard.reach import steps
 from ecoload.measure.recorder import route_names
-from ecoload.plan import Condition, ConstantArrivalRate, Load, OnExhausted, Plan, RampingArrivalRate, ServiceLevel
+from ecoload.plan import (
+    Condition,
+    ConstantArrivalRate,
+    Load,
+    OnExhausted,
+    Plan,
+    RampingArrivalRate,
+    ServiceLevel,
+)
 
 ALWAYS = frozenset({"count>=0", "rate>=0", "max>=0"})
 """What holds whatever happens: it only asks for the figures."""
@@ -84,7 +92,9 @@ def _of_level(level: ServiceLevel, name: str, decides: Sequence[str]) -> Said:
 
 def _of_queues(loads: Sequence[Load]) -> Said:
     """Where no start was dropped, none would have waited in ecoload's queue: both sent the same."""
-    open_loads = [load for load in loads if isinstance(load.executor, ConstantArrivalRate | RampingArrivalRate)]
+    open_loads = [
+        load for load in loads if isinstance(load.executor, ConstantArrivalRate | RampingArrivalRate)
+    ]
     for load in open_loads:
         if load.executor.on_exhausted is OnExhausted.QUEUE:
             alone = len(open_loads) == 1
@@ -94,8 +104,8 @@ def _of_queues(loads: Sequence[Load]) -> Said:
 def _of_condition(condition: Condition, kind: str, routes: dict[str, str]) -> Said:
     """A condition as k6 judges it too; nothing where it would judge something else.
 
-    k6 knows no windows, and looks at what does not abort at the end only. Its rates per second are over a time that
-    setup() is part of, and a drop belongs to no route.
+    k6 knows no windows, and looks at what does not abort at the end only. Its rates per second are over a
+    time that setup() is part of, and a drop belongs to no route.
     """
     operator, name = condition.operator, routes.get(condition.route or "")
     by_route = condition.route is not None

@@ -2,8 +2,9 @@
 
 Rules
 -----
-- OAuth 2.0 client credentials as `engine/tokens.py` has them: the same request, the same demands on the answer,
-  the same moment of the next one. What fails later is tried again, and the token before is used meanwhile.
+- OAuth 2.0 client credentials as `engine/tokens.py` has them: the same request, the same demands on the
+  answer, the same moment of the next one. What fails later is tried again, and the token before is used
+  meanwhile.
 - The requests stand under the name `(token)`, which no route has, and say nothing of `expected_response`.
 - No message holds the secret or an answer.
 """
