@@ -2,19 +2,19 @@
 
 Rules
 -----
-- The starts are those of `docs/executors.md`: a VU's first iteration at the moment of its place, the next ones
-  `pacing` apart, by the clock and not from the last one's end, so that nothing drifts.
-- k6 tells a VU neither its place nor when it must go. Both follow from the scenario's own options, as k6 works
-  them out. VUs that start together share their places by the numbers of their first iterations.
-- k6 gives a VU a new `__ENV` each time that it starts it, which is how one that was parked and raised again is
-  told from one that goes on.
-- k6 counts an iteration when its function returns. So one that has done its work returns where k6 starts no other
-  and does not interrupt it yet. A VU that must go before its first moment makes no request, but k6 counts it.
+- The starts are those of `docs/executors.md`: a VU's first iteration at the moment of its place, the next
+  ones `pacing` apart, by the clock and not from the last one's end, so that nothing drifts.
+- k6 tells a VU neither its place nor when it must go. Both follow from the scenario's own options, as k6
+  works them out. VUs that start together share their places by the numbers of their first iterations.
+- k6 gives a VU a new `__ENV` each time that it starts it: so one that was parked and raised again is told
+  from one that goes on.
+- k6 counts an iteration when its function returns. So one that has done its work returns where k6 starts no
+  other and does not interrupt it yet. A VU that must go before its first moment asks nothing; k6 counts it.
 """
 
 from __future__ import annotations
 
-from ecoload.export.k6.js import Code, Literal, literal
+from ecoload.export.k6.js import Code, Literal
 from ecoload.plan import Plan
 
 PACED = Code(
@@ -22,7 +22,7 @@ PACED = Code(
 // Pacing: the least time from one start of an iteration to the next of a VU.
 // k6 knows none, so an iteration waits until it is due, and then until shortly
 // before the next one is.
-let vu = {}; // this VU since k6 started it: when it is due, when it must go
+let pace = {}; // this VU since k6 started it: when it is due, when it must go
 
 function paced(iterate) {
   const scenario = SCENARIOS[exec.scenario.name];
@@ -33,29 +33,29 @@ function paced(iterate) {
   }
   const now = () => Date.now() - exec.scenario.startTime;
   const sleepUntil = (moment) => sleep(Math.max(0, moment - now()) / 1000);
-  if (vu.env !== __ENV) {
-    vu = { env: __ENV, ...begin(scenario, pacing, now()) };
-  } else if (vu.gone < now()) {
-    vu = { ...vu, ...leave(scenario, vu.place, now()) };
+  if (pace.env !== __ENV) {
+    pace = { env: __ENV, ...firstPace(scenario, pacing, now()) };
+  } else if (pace.gone < now()) {
+    pace = { ...pace, ...leaving(scenario, pace.place, now()) };
   }
-  if (vu.due >= vu.gone) {
-    sleepUntil(vu.gone + 300); // too late for this VU: it asks nothing
+  if (pace.due >= pace.gone) {
+    sleepUntil(pace.gone + 300); // too late for this VU: it asks nothing
     return;
   }
-  sleepUntil(vu.due);
+  sleepUntil(pace.due);
   try {
     iterate();
   } finally {
-    vu.due = Math.max(vu.due + pacing, now());
+    pace.due = Math.max(pace.due + pacing, now());
   }
-  sleepUntil(vu.due < vu.gone ? vu.due - 100 : vu.last);
+  sleepUntil(pace.due < pace.gone ? pace.due - 100 : pace.last);
 }
 
 // A VU that k6 has just started: its place among the scenario's, and when its
 // first iteration is due. The golden ratio spreads any number of VUs nearly
 // evenly over the pacing.
-function begin(scenario, pacing, now) {
-  const changes = changesOf(scenario);
+function firstPace(scenario, pacing, now) {
+  const changes = vusOverTime(scenario);
   let [since, first, many] = [0, 0, 1];
   changes.forEach(([at, vus], index) => {
     const before = index > 0 ? changes[index - 1][1] : 0;
@@ -66,13 +66,13 @@ function begin(scenario, pacing, now) {
   const place = first + (exec.scenario.iterationInTest % many);
   const moment = pacing * ((place * 0.6180339887498949) % 1);
   const wait = (((moment - since) % pacing) + pacing) % pacing;
-  return { place, due: since + wait, ...leave(scenario, place, since) };
+  return { place, due: since + wait, ...leaving(scenario, place, since) };
 }
 
 // When the VU at a place must go, and when its last iteration has to end: where
 // k6 starts no other, or where its grace is too short for that, just before.
-function leave(scenario, place, now) {
-  const changes = changesOf(scenario);
+function leaving(scenario, place, now) {
+  const changes = vusOverTime(scenario);
   const [end] = changes[changes.length - 1];
   const takesIt = ([at, vus]) => at > now && vus <= place;
   const [gone] = changes.find(takesIt) || [end];
@@ -83,7 +83,7 @@ function leave(scenario, place, now) {
 }
 
 // How many VUs a scenario has from when on: [ms from its start, VUs].
-function changesOf({ startVUs, stages, vus, duration, maxDuration }) {
+function vusOverTime({ startVUs, stages, vus, duration, maxDuration }) {
   const line = stages || [{ duration: duration || maxDuration, target: vus }];
   let [end, level] = [0, stages ? startVUs : vus];
   const changes = [[0, level]];
