@@ -18,7 +18,9 @@ from ecoload.errors import UsageError
 
 @click.command("export-k6")
 @click.argument("app", required=False)
-@click.option("--profile", default=None, help="Only the scripts that hold this profile; each is written whole.")
+@click.option(
+    "--profile", default=None, help="Only the scripts that hold this profile; each is written whole."
+)
 @targets_option
 @scenarios_option
 @click.option(

@@ -4,7 +4,7 @@ Rules
 -----
 - A script goes to hosts that targets.yaml names: those that are written there, those that the environment
   named when it was exported, and for `sandbox` this machine.
-- What needs an approval in ecoload needs `ECOLOAD_APPROVED` in k6: a reminder, since k6 verifies no signature.
+- What needs an approval in ecoload needs `ECOLOAD_APPROVED` here: a reminder, k6 verifies no signature.
 - VUs are counted in the options that k6 runs with, not in those that were exported.
 """
 
