@@ -84,10 +84,9 @@ class Script:
         bodies = [step.body for step in self.steps if step.body is not None]
         used = {place.app for place in self.places}
         origins = [origin for origin in self.plan.origins if origin.app in used]
-        certificates = [
-            name for origin in origins for name in (origin.client_cert, origin.client_key) if name
-        ]
-        return _each([*(name for body in bodies for name, _ in body.file_sha256), *certificates])
+        sent = [name for body in bodies for name, _ in body.file_sha256]
+        certificates = [(origin.client_cert, origin.client_key) for origin in origins]
+        return _each([*sent, *(name for pair in certificates for name in pair if name is not None)])
 
 
 def _each(names: Iterable[str]) -> list[str]:
