@@ -120,16 +120,15 @@ def variable(plan: Plan, secret: str) -> str:
 
 
 def constants(plan: Plan, places: Sequence[Address], needed: Sequence[str]) -> str:
-    """The constants that `GUARD` looks at; `needed` are variables that must be set beside the addresses."""
+    """The constants that `GUARD` looks at; `needed` are the variables that must be set."""
     rows: list[Literal] = [place.row for place in places]
-    required: list[Literal] = [*(place.variable for place in places if not place.otherwise), *needed]
     return "\n".join(
         [
             "// Where the apps are, and the hosts that targets.yaml names for them.",
             LOOPBACK,
             declaration("APPS", rows),
             "// What must be set.",
-            declaration("NEEDED", required),
+            declaration("NEEDED", [*needed]),
             declaration("APPROVAL_OVER_VUS", plan.approval_over_vus),
         ]
     )

@@ -39,6 +39,7 @@ class _Head:
     def __init__(self, script: Script) -> None:
         self.script, self.parts, self.plan = script.name, script.parts, script.plan
         self.places, self.secrets, self.env = script.places, script.secrets, script.env
+        self.needed, self.proxy = script.needed, script.proxy
         self.feeders, self.sources = script.feeders, script.sources
 
     @property
@@ -60,8 +61,7 @@ class _Head:
         yield from _wrapped(f"The load that `ecoload run {app} --profile {shown}` puts on {app}, for k6.")
 
     def _how(self) -> Iterator[str]:
-        needed = [place.variable for place in self.places if not place.otherwise]
-        words = [f"{name}=…" for name in [*needed, *self.secrets, *self.env]]
+        words = [f"{name}=…" for name in self.needed]
         if len(self.parts) > 1:
             words.insert(0, f"PROFILE={next(iter(self.parts))}")
         yield from _wrapped(" ".join([*words, "GODEBUG=http2client=0", "k6 run", self.script]), "  ", "    ")
@@ -76,6 +76,10 @@ class _Head:
             yield from _row(name, "a secret")
         for name in self.env:
             yield from _row(name, "what ${env." + name + "} stands for")
+        if self.proxy is not None:
+            yield from _row(self.proxy[0], f"the proxy: {self.proxy[1]} in targets.yaml")
+        if authorities := sorted({origin.ca_file for origin in self.plan.origins if origin.ca_file}):
+            yield from _row("SSL_CERT_FILE", f"certificate authorities: {', '.join(authorities)}")
         yield from _row("DURATION_SCALE", "multiplies durations, stages and grace [1]")
         more = self.plan.approval_over_vus
         yield from _row(

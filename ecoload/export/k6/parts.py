@@ -75,6 +75,19 @@ class Script:
         return _each(name for part in self.parts.values() for name, _ in part.plan.env)
 
     @property
+    def proxy(self) -> tuple[str, str] | None:
+        """The variable of the proxy that the targets file asks for, and what it says there."""
+        written = self.workspace.targets.http.proxy
+        home = next(origin for origin in self.plan.origins if origin.app == self.plan.app)
+        return None if written is None or home.embedded else (f"{home.scheme.upper()}_PROXY", written)
+
+    @property
+    def needed(self) -> list[str]:
+        """The variables that must be set."""
+        addresses = [place.variable for place in self.places if not place.otherwise]
+        return _each([*addresses, *self.secrets, *self.env, *([self.proxy[0]] if self.proxy else [])])
+
+    @property
     def feeders(self) -> list[str]:
         return _each(scenario.feeder for scenario in self.scenarios if scenario.feeder is not None)
 

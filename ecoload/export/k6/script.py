@@ -15,13 +15,17 @@ from collections.abc import Iterator, Mapping
 
 from ecoload.export.k6 import executors, guard, standin, summary, tokens
 from ecoload.export.k6.header import header
-from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, key, literal
+from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, key, literal, string
 from ecoload.export.k6.pacing import PACED, pacing_of
 from ecoload.export.k6.parts import Part, Script
 from ecoload.export.k6.refusals import refusals
+from ecoload.guard.reach import steps
 from ecoload.plan import Plan
+from ecoload.spec.units import format_duration
 from ecoload.spec.workspace import Workspace
 
+MINUTE_NS = 60_000_000_000
+TOKEN_TIMEOUT_NS = 30_000_000_000
 STATISTICS = ("avg", "min", "med", "max", "p(90)", "p(95)", "p(99)", "count")
 
 
@@ -77,7 +81,7 @@ class _Assembly:
         yield _SCALE
         yield executors.SCALED
         yield "\n".join(place.declaration for place in self.places)
-        yield guard.constants(self.plan, self.places, [*self.script.secrets, *self.script.env])
+        yield guard.constants(self.plan, self.places, self.script.needed)
         if self.plan.auth is not None:
             yield tokens.credentials(self.plan, self.plan.auth)
 
@@ -129,6 +133,8 @@ class _Assembly:
             "scenarios": Raw("SCENARIOS"),
             "thresholds": judged,
             "summaryTrendStats": [*STATISTICS],
+            **_network(self.script),
+            **_timeouts(self.script),
         }
         return f"export {declaration('options', options)}"
 
@@ -188,6 +194,44 @@ class _Assembly:
             for load in part.loads
             if (pacing := pacing_of(part.plan).get(load.name)) is not None
         }
+
+
+def _network(script: Script) -> dict[str, Literal]:
+    """Addresses to dial in place of what a name resolves to, and certificates."""
+    options: dict[str, Literal] = {}
+    origins = {origin.app: origin for origin in script.plan.origins}
+    dialled: dict[str, Literal] = {}
+    certificates: list[Literal] = []
+    for place in script.places:
+        there = origins[place.app]
+        if there.resolve:
+            dialled |= dict.fromkeys((host for host in place.hosts), there.resolve[0])
+        if there.client_cert is not None and there.client_key is not None:
+            certificate, private_key = opened(there.client_cert), opened(there.client_key)
+            certificates.append({"domains": [*place.hosts], "cert": certificate, "key": private_key})
+    if dialled:
+        options["hosts"] = dialled
+    if certificates:
+        options["tlsAuth"] = certificates
+    return options
+
+
+def opened(file: str) -> Raw:
+    """A file of the workspace, by a path from the folder of the scripts."""
+    place = file if file.startswith("/") else f"../../../{file}"
+    return Raw(f"open({string(place)})")
+
+
+def _timeouts(script: Script) -> dict[str, Literal]:
+    """How long setup() and teardown() may take, where that is more than the minute that k6 gives them."""
+    tokens_ns = TOKEN_TIMEOUT_NS if script.plan.auth is not None else 0
+    options: dict[str, Literal] = {}
+    for name, part in (("setupTimeout", "setup"), ("teardownTimeout", "teardown")):
+        every = [step for scenario in script.scenarios for step in steps(getattr(scenario, part))]
+        most = tokens_ns + sum(step.timeout_ns + (step.think.most_ns if step.think else 0) for step in every)
+        if every and most > MINUTE_NS:
+            options[name] = format_duration(most)
+    return options
 
 
 def _property(name: str, value: Literal) -> str:

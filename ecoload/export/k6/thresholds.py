@@ -130,8 +130,10 @@ def _of_condition(condition: Condition, kind: str, routes: dict[str, str]) -> Sa
         yield metric, f"{statistic}{operator}{number(condition.value)}"
     else:
         expression = f"{statistic}{_OPPOSITE[operator]}{number(condition.value)}"
-        after = f"{condition.after_ns // 1_000_000}ms"
-        yield metric, {"threshold": expression, "abortOnFail": True, "delayAbortEval": after}
+        aborting: dict[str, Literal] = {"threshold": expression, "abortOnFail": True}
+        if condition.after_ns:
+            aborting["delayAbortEval"] = f"{condition.after_ns // 1_000_000}ms"
+        yield metric, aborting
 
 
 def _by_metric(said: Iterable[tuple[str, Literal]]) -> dict[str, list[Literal]]:
