@@ -19,11 +19,16 @@ from ecoload.export.tree import artifacts_of, not_current, read_source, write
 from ecoload.spec.feeders import FILE
 
 ROOT = Path(__file__).parents[2]
+K6 = (
+    "a1_auth a2_smoke a2_baseline a2_ramp a2_spike a2_soak a2_burst a3_orchestration a4_chat_completions "
+    "a6_register_billing a7_pages a8_dashboard_load a8_filter_test"
+).split()
 FILES = [
     "tests/perf/config/targets.yaml",
     "tests/perf/config/data.jsonl",
     "tests/perf/scripts/run_suite.sh",
     "tests/perf/scripts/cleanup.sh",
+    *(f"tests/perf/k6/{name}.js" for name in K6),
 ]
 A = Artifact("tests/perf/k6/a.js", b"new\n")
 
@@ -85,7 +90,9 @@ def test_what_is_current_is_left_as_it_is(workspace: Path, run: Run) -> None:
     run()
     before = {name: (workspace / name).stat() for name in FILES}
     output = run().output
-    assert [line.split()[0] for line in output.splitlines()] == ["current", "kept", "current", "current"]
+    assert [line.split()[0] for line in output.splitlines()] == [
+        "kept" if name == FILE else "current" for name in FILES
+    ]
     assert {name: (workspace / name).stat() for name in FILES} == before
 
 
@@ -113,7 +120,7 @@ def test_a_change_of_what_people_wrote_makes_an_export_stale(workspace: Path, ru
     run()
     file = workspace / "targets.yaml"
     file.write_text(file.read_text().replace("p95_ms: 125", "p95_ms: 124"))
-    with pytest.raises(UsageError, match=r"config/targets\.yaml is stale$"):
+    with pytest.raises(UsageError, match=r"config/targets\.yaml is stale\n.*a2_smoke\.js is stale"):
         run("--check")
 
 
