@@ -79,6 +79,12 @@ def test_the_scripts_of_the_repository_are_current() -> None:
     assert not_current(ROOT, scripts) == [], "run: ecoload export-k6"
 
 
+def test_an_export_of_everything_writes_the_scripts_too(workspace: Path, run: Run) -> None:
+    command = ["export", "--targets", str(workspace / "targets.yaml")]
+    CliRunner().invoke(ecoload, command, standalone_mode=False, catch_exceptions=False)
+    assert run("--check").output == f"{workspace / PLACE}: current\n"
+
+
 # --- which scripts there are ------------------------------------------------------------------------------
 
 

@@ -13,22 +13,18 @@ from click.testing import CliRunner, Result
 
 from ecoload.cli.commands import ecoload
 from ecoload.errors import OutputFailed, UsageError
+from ecoload.export import tree as tree_of_files
 from ecoload.export.artifact import Artifact
 from ecoload.export.records import data_file
 from ecoload.export.tree import artifacts_of, not_current, read_source, write
 from ecoload.spec.feeders import FILE
 
 ROOT = Path(__file__).parents[2]
-K6 = (
-    "a1_auth a2_smoke a2_baseline a2_ramp a2_spike a2_soak a2_burst a3_orchestration a4_chat_completions "
-    "a6_register_billing a7_pages a8_dashboard_load a8_filter_test"
-).split()
 FILES = [
     "tests/perf/config/targets.yaml",
     "tests/perf/config/data.jsonl",
     "tests/perf/scripts/run_suite.sh",
     "tests/perf/scripts/cleanup.sh",
-    *(f"tests/perf/k6/{name}.js" for name in K6),
 ]
 A = Artifact("tests/perf/k6/a.js", b"new\n")
 
@@ -47,7 +43,9 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`ecoload export` on the workspace; what goes wrong is raised."""
+    """`ecoload export` on the workspace, without the k6 scripts, which have tests of their own; what goes wrong
+    is raised."""
+    monkeypatch.setattr(tree_of_files, "EXPORTERS", tree_of_files.EXPORTERS[:3])
     for name in list(os.environ):
         if name.endswith("_URL"):
             monkeypatch.delenv(name)
@@ -61,6 +59,11 @@ def run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def tree(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """What changes when a file is written."""
+    return path.stat().st_ino, path.stat().st_mtime_ns
 
 
 # --- the command ------------------------------------------------------------------------------------------
@@ -88,12 +91,10 @@ def test_the_same_workspace_gives_the_same_bytes_wherever_it_is(
 
 def test_what_is_current_is_left_as_it_is(workspace: Path, run: Run) -> None:
     run()
-    before = {name: (workspace / name).stat() for name in FILES}
+    before = {name: identity(workspace / name) for name in FILES}
     output = run().output
-    assert [line.split()[0] for line in output.splitlines()] == [
-        "kept" if name == FILE else "current" for name in FILES
-    ]
-    assert {name: (workspace / name).stat() for name in FILES} == before
+    assert [line.split()[0] for line in output.splitlines()] == ["current", "kept", "current", "current"]
+    assert {name: identity(workspace / name) for name in FILES} == before
 
 
 def test_a_check_says_what_is_missing_and_stale_and_writes_nothing(workspace: Path, run: Run) -> None:
@@ -120,7 +121,7 @@ def test_a_change_of_what_people_wrote_makes_an_export_stale(workspace: Path, ru
     run()
     file = workspace / "targets.yaml"
     file.write_text(file.read_text().replace("p95_ms: 125", "p95_ms: 124"))
-    with pytest.raises(UsageError, match=r"config/targets\.yaml is stale\n.*a2_smoke\.js is stale"):
+    with pytest.raises(UsageError, match=r"config/targets\.yaml is stale$"):
         run("--check")
 
 
