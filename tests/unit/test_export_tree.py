@@ -43,8 +43,8 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`ecoload export` on the workspace, without the k6 scripts, which have tests of their own; what goes wrong
-    is raised."""
+    """`ecoload export` on the workspace, without the k6 scripts, which have tests of their own; what goes
+    wrong is raised."""
     monkeypatch.setattr(tree_of_files, "EXPORTERS", tree_of_files.EXPORTERS[:3])
     for name in list(os.environ):
         if name.endswith("_URL"):
