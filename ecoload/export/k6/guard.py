@@ -15,11 +15,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, string
+from ecoload.export.k6.js import WIDTH, CannotExport, Literal, Raw, declaration, string
 from ecoload.guard.approval import reasons_for_approval
 from ecoload.plan import Load, Origin, Plan
 from ecoload.spec.targets import base_url, origin
 from ecoload.spec.workspace import Workspace
+
+TAKEN = frozenset(
+    "APP APPS APPROVAL_OVER_VUS FILES LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES REASONS SCALE "
+    "SCENARIOS SCRIPT SPEC_HASH TIMEOUTS TOKEN".split()
+)
+"""The constants of scripts, which no app's can be."""
 
 _ONE_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}")
 
@@ -45,8 +51,12 @@ class Address:
 
     @property
     def declaration(self) -> str:
-        otherwise = f", {string(self.otherwise)}" if self.otherwise else ""
-        return f"const {constant(self.app)} = baseUrl({string(self.variable)}{otherwise});"
+        arguments = [string(text) for text in (self.variable, self.otherwise) if text]
+        line = f"const {constant(self.app)} = baseUrl({', '.join(arguments)});"
+        if len(line) <= WIDTH:
+            return line
+        rows = "".join(f"  {argument},\n" for argument in arguments)
+        return f"const {constant(self.app)} = baseUrl(\n{rows});"
 
     @property
     def row(self) -> list[Literal]:
@@ -60,7 +70,7 @@ class Address:
 def constant(app: str) -> str:
     """The constant of a script that holds an app's address: A2."""
     name = app.upper().replace("-", "_")
-    return f"_{name}" if name[0].isdigit() else name
+    return f"APP_{name}" if name[0].isdigit() or name in TAKEN else name
 
 
 def addresses(workspace: Workspace, plan: Plan, origins: Iterable[int]) -> list[Address]:
@@ -75,7 +85,7 @@ def addresses(workspace: Workspace, plan: Plan, origins: Iterable[int]) -> list[
 def _address(workspace: Workspace, there: Origin) -> Address:
     text = workspace.targets.apps[there.app].base_url
     single = _ONE_VARIABLE.fullmatch(text)
-    variable = single[1] if single else f"{constant(there.app).lstrip('_')}_URL"
+    variable = single[1] if single else f"{constant(there.app)}_URL"
     standing = _standing(workspace, there.app)
     both = [there, *([standing] if standing is not None else [])]
     local = [one.embedded for one in both]

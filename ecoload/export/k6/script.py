@@ -205,7 +205,7 @@ def _network(script: Script) -> dict[str, Literal]:
     for place in script.places:
         there = origins[place.app]
         if there.resolve:
-            dialled |= dict.fromkeys((host for host in place.hosts), there.resolve[0])
+            dialled |= dict.fromkeys((host for host in place.hosts if host[0] != "["), there.resolve[0])
         if there.client_cert is not None and there.client_key is not None:
             certificate, private_key = opened(there.client_cert), opened(there.client_key)
             certificates.append({"domains": [*place.hosts], "cert": certificate, "key": private_key})
