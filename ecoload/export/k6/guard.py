@@ -22,8 +22,8 @@ from ecoload.spec.targets import base_url, origin
 from ecoload.spec.workspace import Workspace
 
 TAKEN = frozenset(
-    "APP APPS APPROVAL_OVER_VUS FILES LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES REASONS SCALE "
-    "SCENARIOS SCRIPT SPEC_HASH TIMEOUTS TOKEN".split()
+    "APP APPS APPROVAL_OVER_VUS FILES LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES REASONS "
+    "SCALE SCENARIOS SCRIPT SPEC_HASH TIMEOUTS TOKEN".split()
 )
 """The constants of scripts, which no app's can be."""
 
