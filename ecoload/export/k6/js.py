@@ -17,6 +17,7 @@ from ecoload.errors import UsageError
 
 WIDTH = 80
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+_NUMERAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class CannotExport(UsageError):
@@ -53,7 +54,10 @@ def string(text: str) -> str:
 
 
 def key(name: str) -> str:
-    """A property's name: quoted where it must be."""
+    """A property's name: quoted where it must be, computed where JavaScript or prettier would take it for
+    something else (`__proto__`, numbers)."""
+    if name == "__proto__" or _NUMERAL.fullmatch(name):
+        return f"[{string(name)}]"
     return name if _IDENTIFIER.fullmatch(name) else string(name)
 
 
