@@ -52,8 +52,9 @@ _RESERVED = frozenset(
     answer arguments await body break case catch class const continue data debugger default delete do else
     enum eval export extends false finally for function if implements import in instanceof interface let new
     null package private protected public return run static super switch this throw true try typeof
-    undefined var void while with yield Array Date Infinity JSON Math NaN Number Object String console
-    crypto globalThis open __ENV __ITER __VU bearer codePoint errors failedChecks timeouts token utf8 FILES TIMEOUTS
+    undefined var void while with yield Array Date Infinity JSON Math NaN Number Object Set String
+    Uint8Array console crypto globalThis open options setup teardown __ENV __ITER __VU bearer codePoint
+    errors failedChecks timeouts token utf8 FILES TIMEOUTS
     """.split()
 ) | {*HELPERS, *MODULES}  # fmt: skip
 """What no value of a scenario is called in a script: words of JavaScript, and what functions here lean on."""
