@@ -31,6 +31,7 @@ MODULES = {
     "hexEncode": "k6/crypto",
     "randomBytes": "k6/crypto",
     "sha256": "k6/crypto",
+    "SharedArray": "k6/data",
     "Counter": "k6/metrics",
     "Rate": "k6/metrics",
 }
@@ -355,7 +356,8 @@ _helper(
 function at(value, ...path) {
   return path.reduce((inner, key) => {
     const isList = Array.isArray(inner);
-    const fits = isList === (typeof key === "number") && inner instanceof Object;
+    const fits =
+      isList === (typeof key === "number") && inner instanceof Object;
     return fits && Object.hasOwn(inner, key) ? inner[key] : undefined;
   }, value);
 }
@@ -416,7 +418,9 @@ _helper(
     """
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) => (typeof it === "boolean" ? Number(it) : it));
+  const [x, y] = [a, b].map((it) =>
+    typeof it === "boolean" ? Number(it) : it,
+  );
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }
@@ -454,7 +458,9 @@ _helper(
     """
 // Below, at or above 0 as one value is to another; NaN where they have no order.
 function compare(a, b) {
-  const [x, y] = [a, b].map((it) => (typeof it === "boolean" ? Number(it) : it));
+  const [x, y] = [a, b].map((it) =>
+    typeof it === "boolean" ? Number(it) : it,
+  );
   if (typeof x === "number" && typeof y === "number") {
     return x - y;
   }

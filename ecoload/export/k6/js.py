@@ -56,15 +56,6 @@ def string(text: str) -> str:
     return f'"{body}"'
 
 
-def template(*parts: str | Raw) -> str:
-    """A template literal of texts and expressions."""
-    escaped = (
-        f"${{{part.text}}}" if isinstance(part, Raw) else re.sub(r"([\\`]|\$(?={))", r"\\\1", part)
-        for part in parts
-    )
-    return f"`{''.join(escaped)}`"
-
-
 def key(name: str) -> str:
     """A property's name: quoted where it must be, computed where JavaScript or prettier would take it for
     something else (`__proto__`, numbers)."""
@@ -135,8 +126,10 @@ def _object(value: Mapping[str, Literal], indent: int) -> str:
 
 
 def _after(start: str, value: Literal, indent: int) -> str:
-    """What stands behind a `:` or `=`: a text that does not fit goes to the next line."""
+    """What stands behind a `:` or `=`: on the next line where not even its beginning fits, or not all of a
+    text."""
     text = literal(value, len(start), indent)
-    if isinstance(value, str) and len(start) + len(text) + 1 > WIDTH:
-        return f"\n{' ' * (indent + 2)}{text}"
-    return f" {text}"
+    fits = len(start) + (len(text) + 1 if isinstance(value, str) else 1) <= WIDTH
+    if fits or not isinstance(value, str | list | Mapping):
+        return f" {text}"
+    return f"\n{' ' * (indent + 2)}{literal(value, indent + 2, indent + 2)}"

@@ -59,6 +59,17 @@ _RESERVED = frozenset(
 ) | {*HELPERS, *MODULES}  # fmt: skip
 """What no value of a scenario is called in a script: words of JavaScript, and what functions here lean on."""
 
+_CONSTANTS = frozenset(
+    "APP APPS APPROVAL_OVER_VUS FILES LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES REASONS "
+    "SCALE SCENARIOS SCRIPT SPEC_HASH THRESHOLDS TIMEOUTS TOKEN".split()
+)
+"""The constants of scripts, which no app's can be."""
+_FUNCTIONS = frozenset(
+    "baseUrl fetchToken firstPace guard handleSummary hostOf leaving mostVUs newRunId pace paced routeOf "
+    "scaled summaryOf table vusOverTime".split()
+)
+"""The functions of a whole script, which no feeder's records can be."""
+
 
 def iteration(plan: Plan, scenario: Scenario, function_name: str) -> Code:
     """`function NAME(run) {…}`: one iteration. Raises CannotExport."""
@@ -102,13 +113,13 @@ def check_records(plan: Plan, scenario: Scenario, records: Sequence[Mapping[str,
 def records_name(feeder: str) -> str:
     """What the records of a feeder are called in a script."""
     name = feeder.replace("-", "_")
-    return f"_{name}" if name[0].isdigit() or name in _RESERVED else name
+    return f"_{name}" if name[0].isdigit() or name in _RESERVED | _FUNCTIONS | _CONSTANTS else name
 
 
 def base_url_name(app: str) -> str:
     """The constant of a script that holds an app's address: A2."""
     name = app.upper().replace("-", "_")
-    return f"_{name}" if name[0].isdigit() else name
+    return f"APP_{name}" if name[0].isdigit() or name in _CONSTANTS else name
 
 
 def secret_variable(plan: Plan, secret: str) -> str:

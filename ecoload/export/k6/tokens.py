@@ -11,7 +11,9 @@ Rules
 
 from __future__ import annotations
 
-from ecoload.export.k6.js import Literal, Raw, declaration, template
+from ecoload.export.k6 import layout
+from ecoload.export.k6.js import Literal, Raw, declaration
+from ecoload.export.k6.layout import Template
 from ecoload.export.k6.steps import base_url_name, secret_variable
 from ecoload.plan import ClientCredentials, Plan
 
@@ -22,7 +24,7 @@ def credentials(plan: Plan, auth: ClientCredentials) -> str:
     said: dict[str, Literal] = {
         "app": app,
         "path": auth.path,
-        "url": Raw(template(Raw(base_url_name(app)), auth.path)),
+        "url": Raw(layout.expression(Template((Raw(base_url_name(app)), auth.path)))),
         "clientId": auth.client_id,
         "secret": secret_variable(plan, auth.secret),
         "scope": auth.scope,
