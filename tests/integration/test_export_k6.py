@@ -12,7 +12,7 @@ import pytest
 from ecoload.export.k6.files import PLACE, chosen
 from ecoload.export.tree import read_source, write
 from ecoload.sandbox import Sandbox
-from tests.integration.ecosystem import call, faults
+from tests.integration.ecosystem import call, faults, token
 from tests.integration.k6_runs import Ran, Recorder, Running, environment_of, recorder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +88,9 @@ def test_a_healthy_sandbox_passes_and_counts_what_k6_counts(
         assert one.summary is not None
         _, truth = call(f"{sandbox.urls[app]}/__truth?run_id=healthy-{app}")
         setup = 1 if app == "a7" else 0  # the sitemap, warmed before the load
-        assert truth["requests"] == sum(one.requests.values()) + setup == one.summary["requests"] + setup
+        assert one.summary["requests"] == sum(one.requests.values())
+        # Of an iteration that the end interrupts k6 does not tell its request: at most one of each VU.
+        assert 0 <= truth["requests"] - one.summary["requests"] - setup <= 5, app
         assert min(one.requests.values()) > 0, app
 
 
@@ -123,7 +125,8 @@ def test_the_dashboard_fails_cold_and_passes_warm(start: Callable[..., Running],
     cold = start("a8_dashboard_load.js", **environment).end()
     assert cold.code == THRESHOLDS, cold.said
     assert "FAIL http_req_duration{name:overview,expected_response:true} p(95)<=150" in cold.said
-    call(f"{sandbox.urls['a8']}/api/executive/overview/warm?namespace=perf_test", headers={})
+    warming = f"{sandbox.urls['a8']}/api/executive/overview/warm?namespace=perf_test"
+    assert call(warming, headers=token(sandbox, "a8"))[0] == 200
     warm = start("a8_dashboard_load.js", **environment).end()
     assert warm.code == 0, warm.said
 
