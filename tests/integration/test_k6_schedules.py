@@ -112,7 +112,7 @@ WRONG = {
     "a_tick_later": replace(OPEN["fraction"], instead=RampingArrivalRate(2.5, stages((2.9, 2.5)), 2, 2)),
 }
 RACE = {"race": Case(ConstantArrivalRate(10, SECOND, 5, 5))}
-CASES = {**SAME, **WRONG, **RACE}
+CASES = {**WRONG, **SAME, **RACE}
 
 
 @dataclass(frozen=True, slots=True)
