@@ -63,6 +63,7 @@ const scaled = (seconds, least = 0) => {
 const A1 = baseUrl("A1_URL");
 const A2 = baseUrl("A2_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [

@@ -77,6 +77,7 @@ const scaled = (seconds, least = 0) => {
 const A1 = baseUrl("A1_URL");
 const A3 = baseUrl("A3_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [

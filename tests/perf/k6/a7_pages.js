@@ -71,6 +71,7 @@ const scaled = (seconds, least = 0) => {
 
 const A7 = baseUrl("A7_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [["A7_URL", A7, LOOPBACK]];
