@@ -165,7 +165,7 @@ def shop(tool: Callable[[str], Path], tmp_path: Path, target: Recorder) -> Run:
         ({"SHOP_URL": "http://127.0.0.2:8080"}, "SHOP_URL: targets.yaml names no 127.0.0.2"),
         ({"SHOP_URL": "http://127.0.0.1@127.0.0.2/"}, "SHOP_URL: expected an address"),
         ({"PROFILE": "wild"}, "it can reach 61 VUs, and more than 60 need an approval"),
-        ({"PROFILE": "wild", "ECOLOAD_APPROVED": "yes"}, "sets ECOLOAD_APPROVED="),
+        ({"PROFILE": "wild", "ECOLOAD_APPROVED": "yes"}, "Then run it with ECOLOAD_APPROVED="),
         ({"PROFILE": "spike"}, "PROFILE: expected one of calm, wild, got spike"),
         ({"PROFILE": "toString"}, "PROFILE: expected one of calm, wild, got toString"),
         ({"DURATION_SCALE": "0"}, "DURATION_SCALE: expected a number above 0, got 0"),

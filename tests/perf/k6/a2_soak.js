@@ -1,7 +1,7 @@
 // The load that `ecoload run a2 --profile soak` puts on a2, for k6.
 //
-//   A1_URL=… A2_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6 run
-//     a2_soak.js
+//   export A1_URL=… A2_URL=… A1_CLIENT_SECRET=…
+//   GODEBUG=http2client=0 k6 run a2_soak.js
 //
 //   A1_URL            the address of a1
 //   A2_URL            the address of a2
@@ -470,8 +470,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }

@@ -1,7 +1,7 @@
 // The load that `ecoload run a3 --profile PROFILE` puts on a3, for k6.
 //
-//   PROFILE=smoke A1_URL=… A3_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6
-//     run a3_orchestration.js
+//   export A1_URL=… A3_URL=… A1_CLIENT_SECRET=…
+//   PROFILE=smoke GODEBUG=http2client=0 k6 run a3_orchestration.js
 //
 //   PROFILE           one of smoke, baseline, ramp, spike, soak, burst [smoke]
 //   A1_URL            the address of a1
@@ -682,8 +682,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }

@@ -1,6 +1,7 @@
 // The load that `ecoload run a7 --profile PROFILE` puts on a7, for k6.
 //
-//   PROFILE=smoke A7_URL=… GODEBUG=http2client=0 k6 run a7_pages.js
+//   export A7_URL=…
+//   PROFILE=smoke GODEBUG=http2client=0 k6 run a7_pages.js
 //
 //   PROFILE           one of smoke, baseline, ramp, spike, soak, burst [smoke]
 //   A7_URL            the address of a7
@@ -607,8 +608,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }

@@ -1,7 +1,7 @@
 // The load that `ecoload run a8 --profile PROFILE` puts on a8, for k6.
 //
-//   PROFILE=smoke A1_URL=… A8_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6
-//     run a8_dashboard_load.js
+//   export A1_URL=… A8_URL=… A1_CLIENT_SECRET=…
+//   PROFILE=smoke GODEBUG=http2client=0 k6 run a8_dashboard_load.js
 //
 //   PROFILE           one of smoke, baseline, ramp, spike, soak, burst [smoke]
 //   A1_URL            the address of a1
@@ -18,6 +18,7 @@
 //   spec_hash 137894678bb73b4157d4b0da95ec14bfc21c78460702accc1cd28f1e38e47b19
 // baseline: constant, up to 20 VUs, 15m, an iteration each 1s
 //   spec_hash 5560ae76f84fb0e79e48faeb01a709681b2fb8bebaa2dece1247c41ac93b35f0
+//   The rest of this profile's load is in a8_filter_test.js; run both at once.
 // ramp: ramp, up to 60 VUs, 20m, an iteration each 1s
 //   spec_hash 706a3453be1cb25022f3f17fe22a6036feffbcef8c0568e16af9b36c5549bfe1
 // spike: spike, up to 100 VUs, 10m, an iteration each 1s
@@ -628,8 +629,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }

@@ -1,7 +1,7 @@
 // The load that `ecoload run a8 --profile baseline` puts on a8, for k6.
 //
-//   A1_URL=… A8_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6 run
-//     a8_filter_test.js
+//   export A1_URL=… A8_URL=… A1_CLIENT_SECRET=…
+//   GODEBUG=http2client=0 k6 run a8_filter_test.js
 //
 //   A1_URL            the address of a1
 //   A8_URL            the address of a8
@@ -17,6 +17,8 @@
 //
 // baseline: constant, up to 5 VUs, 15m, an iteration each 1s
 //   spec_hash 5560ae76f84fb0e79e48faeb01a709681b2fb8bebaa2dece1247c41ac93b35f0
+//   The rest of this profile's load is in a8_dashboard_load.js; run both at
+//   once.
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -536,8 +538,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }
