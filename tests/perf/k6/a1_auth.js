@@ -702,9 +702,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -723,14 +723,14 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// A step that is not sent, since one of its values must not stand where it would.
+// A step that is not sent: one of its values must not stand where it would.
 function refused(name, where) {
   errors.add(true, { name });
   console.error(`${name} was not sent: a value must not stand in ${where}`);
 }
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {
@@ -788,8 +788,8 @@ function json(answer) {
   }
 }
 
-// A captured value; undefined if it is a number that JavaScript would not spell as
-// the answer does (1.0, or one beyond 2^53).
+// A captured value; undefined if it is a number that JavaScript would not spell
+// as the answer does (1.0, or one beyond 2^53).
 function captured(answer, value) {
   if (typeof value !== "number") {
     return value;
@@ -810,11 +810,12 @@ function match(text, pattern) {
   return found?.[found.length - 1];
 }
 
+const asNumber = (value) =>
+  typeof value === "boolean" ? Number(value) : value;
+
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }
@@ -826,7 +827,8 @@ function same(a, b) {
   );
 }
 
-// Whether a list has an item, an object a key, anything else a text in its text.
+// Whether a list has an item, an object a key, anything else a text in its
+// text.
 function contains(found, wanted) {
   if (Array.isArray(found)) {
     return found.some((item) => same(item, wanted));

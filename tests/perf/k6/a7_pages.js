@@ -649,9 +649,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -679,8 +679,8 @@ function demand(name, answer, checks) {
   }
 }
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {
@@ -712,11 +712,12 @@ function json(answer) {
   }
 }
 
+const asNumber = (value) =>
+  typeof value === "boolean" ? Number(value) : value;
+
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }
@@ -728,7 +729,8 @@ function same(a, b) {
   );
 }
 
-// Whether a list has an item, an object a key, anything else a text in its text.
+// Whether a list has an item, an object a key, anything else a text in its
+// text.
 function contains(found, wanted) {
   if (Array.isArray(found)) {
     return found.some((item) => same(item, wanted));

@@ -579,9 +579,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -600,8 +600,8 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {
@@ -652,8 +652,8 @@ function json(answer) {
 function at(value, ...path) {
   return path.reduce((inner, key) => {
     const isList = Array.isArray(inner);
-    const fits =
-      isList === (typeof key === "number") && inner instanceof Object;
+    const isIndex = typeof key === "number";
+    const fits = isList === isIndex && inner instanceof Object;
     return fits && Object.hasOwn(inner, key) ? inner[key] : undefined;
   }, value);
 }
@@ -663,11 +663,12 @@ function members(rows, ...path) {
   return Array.isArray(rows) ? rows.map((row) => at(row, ...path)) : [];
 }
 
+const asNumber = (value) =>
+  typeof value === "boolean" ? Number(value) : value;
+
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }
