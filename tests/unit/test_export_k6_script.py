@@ -218,6 +218,18 @@ def test_the_head_names_what_k6_does_not_do(script: Callable[..., str]) -> None:
     assert all(line.startswith("//") for line in head.splitlines())
 
 
+def test_a_token_that_no_request_carries_is_not_fetched(script: Callable[..., str]) -> None:
+    more = """secrets: {KEY: {env: SHOP_KEY}}
+    auth: {client_credentials: {token_url: shop:/token, client_id: me, client_secret: {secret: KEY}}}"""
+    carried = script(more=more)
+    assert "run.token = fetchToken(run.id);" in carried
+    assert 'const NEEDED = ["SHOP_URL", "SHOP_KEY"];' in carried
+    open_route = ("home: {get: /, effect: none}", "home: {get: /, effect: none, auth: none}")
+    bare = script(more=more, changes=open_route)
+    assert "oken" not in bare.partition("import ")[2].replace("(token)", "")
+    assert 'const NEEDED = ["SHOP_URL"];' in bare
+
+
 def test_a_script_of_plans_holds_all_their_loads() -> None:
     workspace = load_workspace(ROOT / "targets.yaml", environ={})
     text = script_of(workspace, {"baseline": make_plan(workspace, "a8", "baseline")}, "both.js")

@@ -81,8 +81,8 @@ class _Assembly:
         yield executors.SCALED
         yield "\n".join(place.declaration for place in self.places)
         yield guard.constants(self.plan, self.places, self.script.needed)
-        if self.plan.auth is not None:
-            yield tokens.credentials(self.plan, self.plan.auth)
+        if self.script.auth is not None:
+            yield tokens.credentials(self.plan, self.script.auth)
 
     def _records(self) -> Iterator[str]:
         for name in self.script.feeders:
@@ -97,8 +97,7 @@ class _Assembly:
                 declaration("SPEC_HASH", part.plan.spec_hash),
                 _REASONS,
                 declaration("REASONS", self._reasons(part)),
-                _PACING,
-                declaration("PACING", self._pacing()),
+                *self._pacing(),
                 declaration("SCENARIOS", self._scenarios(part)),
             ]
         )
@@ -126,8 +125,7 @@ class _Assembly:
                 "const REASONS = PROFILES[PROFILE].reasons;",
                 "const SCENARIOS = PROFILES[PROFILE].scenarios();",
                 "const THRESHOLDS = PROFILES[PROFILE].thresholds;",
-                _PACING,
-                declaration("PACING", self._pacing()),
+                *self._pacing(),
             ]
         )
         yield self._options()
@@ -142,7 +140,7 @@ class _Assembly:
             "  guard();",
             "  const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };",
         ]
-        if self.plan.auth is not None:
+        if self.script.auth is not None:
             lines.append("  run.token = fetchToken(run.id);")
             self.needs.add("fetchToken")
         if once := self._once(setup_steps):
@@ -218,14 +216,15 @@ class _Assembly:
     def _reasons(self, part: Part) -> list[Literal]:
         return [*guard.reasons(self.script.workspace, part.plan, part.loads)]
 
-    def _pacing(self) -> dict[str, Literal]:
-        """Seconds by load, of those loads that are paced."""
-        return {
+    def _pacing(self) -> list[str]:
+        """Seconds by load, where some load is paced."""
+        found: dict[str, Literal] = {
             load.name: pacing
             for part in self.parts.values()
             for load in part.loads
             if (pacing := pacing_of(part.plan).get(load.name)) is not None
         }
+        return [_PACING, declaration("PACING", found)] if found else []
 
 
 def _property(name: str, value: Literal) -> str:

@@ -103,8 +103,6 @@ const SPEC_HASH =
   "0ba019b3037a70395adf0b67e42f8fa9730b573f3530e30a128ee9523ccd6e41";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
-// Seconds from one start of an iteration to the next of a VU.
-const PACING = {};
 const SCENARIOS = {
   burst: {
     executor: "constant-arrival-rate",
