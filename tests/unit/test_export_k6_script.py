@@ -13,7 +13,8 @@ from ecoload.engine import tokens as engine
 from ecoload.export.k6 import tokens
 from ecoload.export.k6.files import PLACE, chosen
 from ecoload.export.k6.js import CannotExport
-from ecoload.export.k6.script import script_of
+from ecoload.export.k6.parts import Part, Script
+from ecoload.export.k6.script import text_of
 from ecoload.export.tree import read_source, write
 from ecoload.spec.workspace import load_workspace, make_plan
 
@@ -230,9 +231,10 @@ def test_a_token_that_no_request_carries_is_not_fetched(script: Callable[..., st
     assert 'const NEEDED = ["SHOP_URL"];' in bare
 
 
-def test_a_script_of_plans_holds_all_their_loads() -> None:
+def test_a_script_may_hold_all_loads_of_a_plan() -> None:
     workspace = load_workspace(ROOT / "targets.yaml", environ={})
-    text = script_of(workspace, {"baseline": make_plan(workspace, "a8", "baseline")}, "both.js")
+    parts = {"baseline": Part(make_plan(workspace, "a8", "baseline"), (0, 1))}
+    text = text_of(Script("both.js", workspace, parts, ("targets.yaml",)))
     assert 'exec: "runA8"' in text
     assert 'exec: "runA8Filters"' in text
     assert 'const SCRIPT = "both.js";' in text

@@ -24,13 +24,6 @@ from ecoload.export.k6.parts import Part, Script
 from ecoload.export.k6.refusals import refusals
 from ecoload.export.k6.steps import check_records, iteration, records_name, setup_steps, teardown_steps
 from ecoload.plan import Plan, Scenario
-from ecoload.spec.workspace import Workspace
-
-
-def script_of(workspace: Workspace, plans: Mapping[str, Plan], name: str) -> str:
-    """A script of all the loads of plans, by profile, in a file of that name. Raises CannotExport."""
-    parts = {profile: Part(plan, tuple(range(len(plan.loads)))) for profile, plan in plans.items()}
-    return text_of(Script(name, workspace, parts, ("targets.yaml",)))
 
 
 def text_of(script: Script) -> str:
