@@ -61,7 +61,7 @@ apps:
 SCENARIO = """\
 app: APP
 k6: nasty.js
-feeder: a-feeder
+feeder: a-feeder-with-a-name-as-long-as-a-name-may-be-0123456789
 setup: [{route: home}]
 steps:
   - route: home
@@ -80,7 +80,7 @@ def nasty(tmp_path: Path) -> Path:
     (tmp_path / "scenarios" / "a-nasty_one.yaml").write_text(SCENARIO.replace("APP", APP))
     data = tmp_path / "tests/perf/config/data.jsonl"
     data.parent.mkdir(parents=True)
-    data.write_text('{"feeder": "a-feeder", "kind": "x"}\n')
+    data.write_text('{"kind": "x", "feeder": "a-feeder-with-a-name-as-long-as-a-name-may-be-0123456789"}\n')
     made = chosen(read_source(tmp_path / "targets.yaml", None, {}))
     list(write(tmp_path / PLACE, made))
     return tmp_path / PLACE

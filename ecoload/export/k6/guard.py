@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ecoload.export.k6.js import WIDTH, CannotExport, Literal, Raw, declaration, string
+from ecoload.export.k6.js import CannotExport, Literal, Raw, called, declaration
 from ecoload.export.k6.steps import base_url_name
 from ecoload.guard.approval import reasons_for_approval
 from ecoload.plan import Load, Origin, Plan
@@ -48,12 +48,7 @@ class Address:
 
     @property
     def declaration(self) -> str:
-        arguments = [string(text) for text in (self.variable, self.otherwise) if text]
-        line = f"const {base_url_name(self.app)} = baseUrl({', '.join(arguments)});"
-        if len(line) <= WIDTH:
-            return line
-        rows = "".join(f"  {argument},\n" for argument in arguments)
-        return f"const {base_url_name(self.app)} = baseUrl(\n{rows});"
+        return called(base_url_name(self.app), "baseUrl", *filter(None, (self.variable, self.otherwise)))
 
     @property
     def row(self) -> list[Literal]:

@@ -34,8 +34,8 @@ _CONSTANTS = frozenset(
 """The constants of scripts, which no app's can be."""
 
 _FUNCTIONS = frozenset(
-    "baseUrl fetchToken firstPace guard handleSummary hostOf leaving mostVUs newRunId pace paced routeOf "
-    "scaled summaryOf table vusOverTime".split()
+    "baseUrl fetchToken firstPace guard handleSummary hostOf leaving mostVUs newRunId pace paced records "
+    "routeOf scaled summaryOf table vusOverTime".split()
 )
 """The functions of a whole script, which no feeder's records can be."""
 
@@ -62,7 +62,8 @@ class Identifiers:
 def records_name(feeder: str) -> str:
     """What the records of a feeder are called in a script."""
     name = feeder.replace("-", "_")
-    return f"_{name}" if name[0].isdigit() or name in _WORDS | _FUNCTIONS | _CONSTANTS else name
+    free = name not in _WORDS | _FUNCTIONS | _CONSTANTS and not re.match(r"[0-9]|(run|iterate)[A-Z0-9]", name)
+    return name if free else f"_{name}"
 
 
 def base_url_name(app: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from ecoload.export.k6 import executors, guard, summary, tokens
 from ecoload.export.k6.header import header
 from ecoload.export.k6.helpers import HELPERS, Helper, closure, import_lines
-from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, declaration, key, literal
+from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, called, declaration, key, literal
 from ecoload.export.k6.options import options
 from ecoload.export.k6.pacing import PACED, pacing_of
 from ecoload.export.k6.parts import Part, Script
@@ -78,9 +78,9 @@ class _Assembly:
             yield tokens.credentials(self.plan, self.script.auth)
 
     def _records(self) -> Iterator[str]:
-        for name in self.script.feeders:
-            self.needs.add("SharedArray")
-            yield _RECORDS.replace("$NAME", literal(name)).replace("$CONSTANT", records_name(name))
+        if self.script.feeders:
+            self.needs.add("records")
+            yield "\n".join(called(records_name(name), "records", name) for name in self.script.feeders)
 
     def _profile(self) -> Iterator[str]:
         (part,) = self.parts.values()
@@ -99,8 +99,12 @@ class _Assembly:
 
     def _profiles(self) -> Iterator[str]:
         judged = {profile: dict(part.judged.items) for profile, part in self.parts.items()}
-        common = max(judged.values(), key=list(judged.values()).count)
-        yield f"// What most profiles must reach.\n{declaration('LEVELS', common)}"
+        every = list(judged.values())
+        common = max(every, key=every.count)
+        if every.count(common) > 1:
+            yield f"// What most profiles must reach.\n{declaration('LEVELS', common)}"
+        else:
+            common = {}
         rows = []
         for profile, part in self.parts.items():
             rows.append(f"  {key(profile)}: {{\n")
@@ -228,7 +232,7 @@ def _property(name: str, value: Literal) -> str:
 def _over(common: Mapping[str, Literal], judged: Mapping[str, Literal]) -> str:
     """Thresholds at the second level of an object, by `LEVELS` as far as they are the common ones."""
     more = {metric: expressions for metric, expressions in judged.items() if metric not in common}
-    if {**common, **more} != judged:
+    if not common or {**common, **more} != judged:
         return literal(judged, indent=4)
     rest = literal(more, indent=4)
     return rest.replace("{", "{\n      ...LEVELS,", 1) if more else "LEVELS"
@@ -268,13 +272,16 @@ if (!Object.keys(PROFILES).includes(PROFILE)) {
 }"""
 
 _RECORDS = """\
-const $CONSTANT = new SharedArray($NAME, () =>
-  open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
-    .split("\\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => JSON.parse(line))
-    .filter(({ feeder = $NAME }) => feeder === $NAME),
-);"""
+// The records of a feeder; one that names none is everybody's.
+function records(name) {
+  return new SharedArray(name, () =>
+    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+      .split("\\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line))
+      .filter(({ feeder = name }) => feeder === name),
+  );
+}"""
 
 _NEW_RUN_ID = """\
 // A name for the run, as ecoload gives them.
@@ -291,5 +298,6 @@ OWN = {
     "guard": Helper(guard.GUARD, ("exec",)),
     "baseUrl": Helper(guard.BASE_URL),
     "newRunId": Helper(_NEW_RUN_ID),
+    "records": Helper(_RECORDS, ("SharedArray",)),
 }
 """The functions of a script that are about a whole run."""
