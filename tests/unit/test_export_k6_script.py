@@ -144,6 +144,10 @@ def script(tmp_path: Path) -> Callable[..., str]:
             "${SHOP_URL:-sandbox}", {"SHOP_URL": "http://b.example"},
             'const SHOP = baseUrl("SHOP_URL");', '[...LOOPBACK, "b.example"]',
         ),
+        (  # a sandbox that is up makes no other script
+            "${SHOP_URL:-sandbox}", {"SHOP_URL": "http://127.0.0.1:4711"},
+            'const SHOP = baseUrl("SHOP_URL");', "LOOPBACK",
+        ),
         ("${WHERE}", {"WHERE": "http://b.example"}, 'const SHOP = baseUrl("WHERE");', '["b.example"]'),
         (
             "https://${REGION}.example", {"REGION": "north"},

@@ -30,9 +30,10 @@ function baseUrl(variable, otherwise = "") {
   return (__ENV[variable] || otherwise).replace(/\\/+$/, "");
 }"""
 
-LOOPBACK = """\
+_LOOPBACK = ["127.0.0.1", "[::1]", "localhost"]
+LOOPBACK = f"""\
 // This machine, where the sandbox is.
-const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];"""
+{declaration("LOOPBACK", [*_LOOPBACK])}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,11 @@ def _address(workspace: Workspace, there: Origin) -> Address:
     variable = single[1] if single else f"{base_url_name(there.app)}_URL"
     standing = _standing(workspace, there.app)
     both = [there, *([standing] if standing is not None else [])]
-    local = [one.embedded for one in both]
-    hosts = dict.fromkeys(_host(one) for one in both if not one.embedded)
+    local = any(one.embedded for one in both)
+    named = dict.fromkeys(_host(one) for one in both if not one.embedded)
+    hosts = [host for host in named if not (local and host in _LOOPBACK)]
     otherwise = _url(standing) if standing is not None and not standing.embedded else ""
-    return Address(there.app, variable, otherwise, tuple(hosts), any(local))
+    return Address(there.app, variable, otherwise, tuple(hosts), local)
 
 
 def _standing(workspace: Workspace, app: str) -> Origin | None:
