@@ -129,9 +129,7 @@ class Writer:
         captures = [c for step in all_steps(self.scenario.setup) for c in step.captures]
         for name in dict.fromkeys(capture.name for capture in captures):
             if name in made:
-                self._refuse(
-                    f"{name} is captured in setup and made again in the iteration; rename one of them"
-                )
+                self._refuse(f"{name} is captured in setup, and made again later; rename one of them")
             where = Raw(f"run.{setup_member(self.scenario)}.{name}")
             self.names.local[name] = _captured(name, captures, where)
 
@@ -182,9 +180,7 @@ class Writer:
                 continue
             said = self.names.value(value)
             if not self.names.told_apart(value):
-                self._refuse(
-                    f"let {name} holds 1.0, or keys that are numbers: JavaScript writes them otherwise"
-                )
+                self._refuse(f"let {name} has 1.0 or keys of digits in it, which k6 would send otherwise")
             if again and said.kind == "bytes":
                 self._refuse(f"{name} is a digest, and captured again; rename one of them")
             variable = self._variables[name]
