@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ecoload.export.k6 import layout
 from ecoload.export.k6.checks import Judged, judged
 from ecoload.export.k6.js import WIDTH, CannotExport, Raw
-from ecoload.export.k6.layout import Call, Node, Not, Obj
+from ecoload.export.k6.layout import Binary, Call, Node, Not, Obj
 from ecoload.export.k6.naming import (
     Identifiers,
     base_url_name,
@@ -165,7 +165,8 @@ class Writer:
         line = layout.assignment("const", "data", Raw(f"{records}[{turn}]"), self._indent)
         if len(line) > WIDTH:
             name = self._identifiers.take("turn")
-            self._write(layout.assignment("const", name, Raw(turn), self._indent))
+            place = Binary("%", (Raw("exec.scenario.iterationInTest"), Raw(f"{records}.length")))
+            self._write(layout.assignment("const", name, place, self._indent))
             line = layout.assignment("const", "data", Raw(f"{records}[{name}]"), self._indent)
         self._write(line)
 
