@@ -165,8 +165,8 @@ class Writer:
         line = layout.assignment("const", "data", Raw(f"{records}[{turn}]"), self._indent)
         if len(line) > WIDTH:
             name = self._identifiers.take("turn")
-            place = Binary("%", (Raw("exec.scenario.iterationInTest"), Raw(f"{records}.length")))
-            self._write(layout.assignment("const", name, place, self._indent))
+            of = Binary("%", (Raw("exec.scenario.iterationInTest"), Raw(f"{records}.length")))
+            self._write(layout.assignment("const", name, of, self._indent))
             line = layout.assignment("const", "data", Raw(f"{records}[{name}]"), self._indent)
         self._write(line)
 
