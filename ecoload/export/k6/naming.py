@@ -33,7 +33,7 @@ _CONSTANTS = frozenset(
 
 _FUNCTIONS = frozenset(
     "baseUrl codePoint console errors failedChecks fetchToken firstPace guard handleSummary hostOf leaving "
-    "mostVUs newRunId open options pace paced routeOf scaled setup summaryOf table teardown timeouts token "
+    "mostVUs newRunId open options pace paced records routeOf scaled setup summaryOf table teardown timeouts token "
     "utf8 vusOverTime Array Infinity NaN Number Object Uint8Array".split()
 )
 """What stands at the top of a script, which no feeder's records can be."""
@@ -61,7 +61,8 @@ class Identifiers:
 def records_name(feeder: str) -> str:
     """What the records of a feeder are called in a script."""
     name = feeder.replace("-", "_")
-    return f"_{name}" if name[0].isdigit() or name in _WORDS | _FUNCTIONS | _CONSTANTS else name
+    free = name not in _WORDS | _FUNCTIONS | _CONSTANTS and not re.match(r"[0-9]|(run|iterate)[A-Z0-9]", name)
+    return name if free else f"_{name}"
 
 
 def base_url_name(app: str) -> str:

@@ -26,15 +26,12 @@ from ecoload.export.k6.naming import (
     secret_variable,
     setup_member,
 )
-from ecoload.export.k6.requests import Sent, request
+from ecoload.export.k6.requests import SETUP, TEARDOWN, Sent, request
 from ecoload.export.k6.values import Names, Said, as_known
 from ecoload.guard.reach import steps as all_steps
 from ecoload.measure.recorder import route_names
 from ecoload.plan import Body, Capture, Choose, Part, Plan, Scenario, Step, Think
 from ecoload.spec.template import references
-
-SETUP, TEARDOWN = "(setup)", "(teardown)"
-"""The names that the requests of setup and teardown stand under; no route has such a one."""
 
 Steps = tuple[Step | Choose, ...]
 Section = Literal["steps", "setup", "teardown"]

@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from ecoload.export.k6.js import CannotExport, Code
 from ecoload.export.k6.naming import base_url_name, records_name, secret_variable
+from ecoload.export.k6.requests import SETUP, TEARDOWN
 from ecoload.export.k6.sameness import same_numbers, same_text
-from ecoload.export.k6.statements import SETUP, TEARDOWN, Writer
+from ecoload.export.k6.statements import Writer
 from ecoload.plan import Plan, Scenario
 
 __all__ = [
