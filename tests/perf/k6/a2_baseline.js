@@ -20,8 +20,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - Pacing is sleep, which iteration_duration holds too.
 // - Not judged here: abort_when: error_rate > 0.10 for 10s.
 // - Not asked here: whether ingest kept what it acknowledged; the target's own
