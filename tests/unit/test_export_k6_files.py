@@ -201,6 +201,21 @@ def test_two_apps_have_no_script_in_common(workspace: Path, run: Run) -> None:
         run()
 
 
+def test_names_that_differ_in_their_case_only_are_refused(workspace: Path, run: Run) -> None:
+    both = TARGETS.replace(
+        "wild: {executor: constant, vus: 90, duration: 10s, pacing: 1s}",
+        "wild: {scenario: sale, executor: constant, vus: 4, duration: 10s}",
+    )
+    (workspace / "targets.yaml").write_text(both + "    scenarios: [shop, sale]\n")
+    (workspace / "scenarios" / "sale.yaml").write_text(SCENARIO.replace("shop.js", "Shop.js"))
+    with pytest.raises(CannotExport, match=r"shop\.js and Shop\.js are too much alike"):
+        run()
+    (workspace / "scenarios" / "sale.yaml").write_text(SCENARIO.replace("shop.js", "shop_.js"))
+    run()
+    with pytest.raises(CannotExport, match=r"shop\.operator\.yaml and shop_\.operator\.yaml are too much"):
+        run("--operator")
+
+
 def test_what_the_guard_refuses_is_no_script(workspace: Path, run: Run) -> None:
     (workspace / "targets.yaml").write_text("guardrails: {deny: [GET /]}\n" + TARGETS)
     with pytest.raises(CannotExport, match=r"shop calm: .*GET '/' of shop is denied"):
@@ -270,7 +285,25 @@ def test_a_check_looks_at_manifests_where_they_are_asked_for(workspace: Path, ru
 
 @pytest.mark.parametrize(
     ("script", "name"),
-    [("a2_baseline.js", "a2-baseline"), ("A__b.c.js", "a-b-c"), (f"{'x' * 49}_y.js", "x" * 49)],
+    [
+        ("a2_baseline.js", "a2-baseline"),
+        ("A__b.c.js", "a-b-c"),
+        (f"{'x' * 49}_y.js", "x" * 49),
+        ("2nd.js", "k6-2nd"),
+        ("_.js", "k6"),
+    ],
 )
 def test_a_manifests_name_is_one_for_kubernetes(script: str, name: str) -> None:
     assert resource_name(script) == name
+
+
+def test_whatever_people_wrote_a_manifest_holds_the_script_as_it_is(workspace: Path, run: Run) -> None:
+    """Also by readers of YAML 1.1, to which `no` is false and U+0085 the end of a line."""
+    odd = '"no: \\u0085 \\u2028 \\ufeff \\u009f {{ .Values }} ---"'
+    step = f"{{route: home, query: {{q: {odd}, b: '${{uuid()}}'}}, text: {odd}}}"
+    (workspace / "scenarios" / "shop.yaml").write_text(f"app: shop\nk6: no.js\nsteps: [{step}]\n")
+    run("--operator")
+    made = written(workspace)
+    files, test_run = yaml.safe_load_all(made["no.operator.yaml"])
+    assert files["data"] == {"no.js": made["no.js"]}
+    assert files["metadata"]["name"] == test_run["metadata"]["name"] == "no"

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from ecoload.errors import EcoloadError, UsageError
 from ecoload.export.artifact import FOLDER, Artifact, Source
 from ecoload.export.k6.js import CannotExport
-from ecoload.export.k6.operator import manifest
+from ecoload.export.k6.operator import manifest, resource_name
 from ecoload.export.k6.parts import Part, Script, script_name
 from ecoload.export.k6.script import text_of
 from ecoload.guard.rules import check_plan
@@ -24,6 +24,7 @@ from ecoload.spec.template import nearest, variables
 from ecoload.spec.workspace import Workspace, make_plan
 
 PLACE = f"{FOLDER}/k6"
+MANIFEST = ".operator.yaml"
 
 
 def artifacts(source: Source) -> Iterator[Artifact]:
@@ -48,10 +49,11 @@ def chosen(
             text = text_of(script)
             made.append(Artifact(script.name, text.encode()))
             if operator:
-                beside = script.name.removesuffix(".js") + ".operator.yaml"
+                beside = script.name.removesuffix(".js") + MANIFEST
                 made.append(Artifact(beside, manifest(script, text, workspace.data).encode()))
         except CannotExport as error:
             problems += [f"{script.name}: {line}" for line in str(error).splitlines()]
+    problems += _alike([artifact.path for artifact in made])
     if problems:
         raise CannotExport("\n".join(dict.fromkeys(problems)))
     if not made:
@@ -101,6 +103,16 @@ def _parts(plan: Plan) -> dict[str, Part]:
 def _sources(source: Source, parts: Mapping[str, Part]) -> tuple[str, ...]:
     used = dict.fromkeys(scenario.name for part in parts.values() for scenario in part.scenarios)
     return source.origin, *(f"{source.scenarios}/{name}.yaml" for name in used)
+
+
+def _alike(paths: Iterable[str]) -> Iterator[str]:
+    """Names of files that some file systems, and names of resources that Kubernetes, would take for one."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        manifest = path.endswith(MANIFEST)
+        same = resource_name(path.removesuffix(MANIFEST)) + MANIFEST if manifest else path.lower()
+        if (other := seen.setdefault(same, path)) != path:
+            yield f"{other} and {path} are too much alike; give one of them another name (k6: NAME.js)"
 
 
 def _known(what: str, name: str | None, names: Collection[str]) -> None:

@@ -48,12 +48,18 @@ class Code:
 
 def string(text: str) -> str:
     """A string literal, with the quotes that need fewer escapes, double ones first."""
-    body = json.dumps(text, ensure_ascii=False)[1:-1]
-    for breaker in ("\u2028", "\u2029", "\x7f"):
-        body = body.replace(breaker, f"\\u{ord(breaker):04x}")
+    body = "".join(map(_visible, json.dumps(text, ensure_ascii=False)[1:-1]))
     if body.count('\\"') > text.count("'"):
         return "'" + body.replace('\\"', '"').replace("'", "\\'") + "'"
     return f'"{body}"'
+
+
+def _visible(char: str) -> str:
+    """A character, escaped where one would not see it: to some reader it ends a line, and YAML may not hold
+    it."""
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\u{{{ord(char):x}}}"
 
 
 def key(name: str) -> str:

@@ -26,10 +26,10 @@ _WORDS = frozenset(
 """What no value of a scenario is called: words of JavaScript, and what an iteration itself calls."""
 
 _CONSTANTS = frozenset(
-    "APP APPS APPROVAL_OVER_VUS FILES LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES REASONS "
-    "SCALE SCENARIOS SCRIPT SPEC_HASH THRESHOLDS TIMEOUTS TOKEN".split()
+    "APP APPS APPROVAL_OVER_VUS FILES JSON LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES "
+    "REASONS SCALE SCENARIOS SCRIPT SPEC_HASH THRESHOLDS TIMEOUTS TOKEN".split()
 )
-"""The constants of scripts, which no app's can be."""
+"""What stands in capitals in scripts, which no app's constant can be."""
 
 _FUNCTIONS = frozenset(
     "baseUrl codePoint console errors failedChecks fetchToken firstPace guard handleSummary hostOf leaving "
@@ -61,8 +61,8 @@ class Identifiers:
 def records_name(feeder: str) -> str:
     """What the records of a feeder are called in a script."""
     name = feeder.replace("-", "_")
-    free = name not in _WORDS | _FUNCTIONS | _CONSTANTS and not re.match(r"[0-9]|(run|iterate)[A-Z0-9]", name)
-    return name if free else f"_{name}"
+    taken = name in _WORDS | _FUNCTIONS or re.match(r"[0-9]|(run|iterate)[A-Z0-9]", name)
+    return f"_{name}" if taken or name.isupper() else name  # in capitals are the script's constants, and apps
 
 
 def base_url_name(app: str) -> str:

@@ -57,8 +57,8 @@ def manifest(script: Script, text: str, data: Data | None) -> str:
         )
     name = resource_name(script.name)
     config_map = [
-        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n",
-        f"  name: {name}\ndata:\n",
+        yaml_text({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}),
+        "data:\n",
         *(f"  {file}: |\n{textwrap.indent(content, '    ')}" for file, content in files.items()),
     ]
     head = _HEAD.format(script=script.name, secret=SECRET)
@@ -66,8 +66,9 @@ def manifest(script: Script, text: str, data: Data | None) -> str:
 
 
 def resource_name(script: str) -> str:
-    """A name that Kubernetes takes: a2-baseline."""
-    return re.sub(r"[^a-z0-9]+", "-", script.removesuffix(".js").lower()).strip("-")[:50].rstrip("-")
+    """A name that Kubernetes takes, of services too: a2-baseline."""
+    name = re.sub(r"[^a-z0-9]+", "-", script.removesuffix(".js").lower()).strip("-")
+    return (name if name[:1].isalpha() else f"k6-{name}")[:50].rstrip("-")
 
 
 def _test_run(script: Script, name: str) -> dict[str, Any]:
