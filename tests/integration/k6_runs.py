@@ -66,7 +66,8 @@ def environment_of(sandbox: Sandbox) -> dict[str, str]:
 
 class Recorder:
     """A target that keeps every request as (path, headers), and answers what it is told to: a list of
-    (status, document) by path, the last one again and again; where nothing is told, 200 and {}."""
+    (status, document) by path, the last one again and again; where nothing is told, 200 and {}. Each answer
+    sets a cookie that is named after its path."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -99,6 +100,7 @@ def recorder() -> Iterator[Recorder]:
             status, body = record.answer(self.path, {k.lower(): v for k, v in self.headers.items()})
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Set-Cookie", f"{self.path.strip('/').partition('?')[0]}=1; Path=/")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -35,6 +37,7 @@ apps:
     routes: {home: {get: /home, effect: none, slo: {p95_ms: null, error_rate: 0}}}
 """
 SCENARIO = "app: shop\nk6: shop.js\nsteps: [{route: home}]\n"
+KEY = "s3 cr/t'(~"
 TOKEN = {"access_token": "first", "token_type": "Bearer", "expires_in": 300}
 
 Run = Callable[..., Ran]
@@ -138,7 +141,7 @@ def shop(tool: Callable[[str], Path], tmp_path: Path, target: Recorder) -> Run:
     list(write(tmp_path, chosen(read_source(tmp_path / "targets.yaml", None, {}))))
 
     def run(*options: str, **environment: str) -> Ran:
-        whole = {"SHOP_URL": target.url, "SHOP_KEY": "s3 cr/t", **environment}
+        whole = {"SHOP_URL": target.url, "SHOP_KEY": KEY, **environment}
         whole = {name: value for name, value in whole.items() if value}
         return Running(tool("k6"), tmp_path / "shop.js", tmp_path, whole, *options).end()
 
@@ -195,7 +198,7 @@ def test_with_its_approval_a_large_load_runs(shop: Run, target: Recorder) -> Non
     ("answer", "said"),
     [
         ((401, {"error": "invalid_client"}), "shop: POST /token answered 401 (invalid_client)"),
-        ((401, {"error": "s3 cr/t"}), "shop: POST /token answered 401; auth: of shop"),
+        ((401, {"error": KEY}), "shop: POST /token answered 401; auth: of shop"),
         ((200, {"access_token": "a b", "token_type": "Bearer"}), "answered 200 with what is no bearer token"),
         ((200, {"token_type": "Bearer"}), "answered 200 with what is no bearer token"),
         ((200, {**TOKEN, "token_type": "mac"}), "answered 200 with what is no bearer token"),
@@ -221,9 +224,10 @@ def test_a_token_is_asked_for_as_ecoload_does_and_renewed_when_it_is_due(shop: R
     ran = shop(ECOLOAD_RUN_ID="renewing")
     assert ran.code == 0, ran.said
     asked = target.at("/token")
-    # "me:you" and "s3 cr/t", each form-encoded, in HTTP Basic
-    assert {one["authorization"] for one in asked} == {"Basic bWUlM0F5b3U6czMlMjBjciUyRnQ="}
+    client = f"{quote_plus('me:you')}:{quote_plus(KEY)}".encode()
+    assert {one["authorization"] for one in asked} == {f"Basic {b64encode(client).decode()}"}
     assert {one["x-ecoload-run"] for one in asked} == {"renewing"}
+    assert not any("cookie" in headers for _, headers in target.requests)  # none of its own, none of steps
     assert len(asked) == 4  # setup's; one that failed; one of each VU
     assert "answered 503" in ran.said
     used = [one["authorization"] for one in target.at("/home")]

@@ -67,7 +67,7 @@ steps:
   - route: search
     query:
       q: "${data.name}"
-      "a b!": "x ${data.number} ${env.REGION} ${secret.KEY}"
+      "a b!": "x ${data.number} ${env.REGION}"
       n: 5
       f: 1.50
       empty: ""
@@ -114,6 +114,8 @@ steps:
     json: "${data.name}"
   - route: order
     form: {"a b": "${data.name}", "é!": "(*)'", num: "${data.number}", same: "a b+c", last: "${digest}"}
+  - route: order
+    form: {key: "${secret.KEY}", "id": "${data.name}"}
   - route: order
     form: {"2": "${data.name}", "1": "b"}
   - route: order

@@ -256,7 +256,7 @@ def test_json_paths_find_what_the_engine_finds(k6: Path, tmp_path: Path) -> None
     answers = []
     for body in bodies:
         ours = SimpleNamespace(status=200, body=body, begin=0, last=0, headers=(), is_coded=False)
-        answers.append((ours, {"status": 200, "body": body.decode(), "headers": {}}))
+        answers.append((ours, {"status": 200, "body": body.decode() or None, "headers": {}}))
     expects = (Expect("eq", 5), Expect("ne", 5), Expect("exists", True), Expect("exists", False))
     rows = [(Check(json=((path, expect),)), None, answers) for path in PATHS for expect in expects]
     rows += [(Check(json=((path, Expect("each", 5)),)), None, answers) for path in STARRED]

@@ -114,13 +114,17 @@ def script(tmp_path: Path) -> Callable[..., str]:
     """The script of a small workspace, with another address, more keys of its app, or another environment."""
 
     def text(
-        base_url: str = "sandbox", more: str = "", changes: tuple[str, str] = ("", ""), **environ: str
+        base_url: str = "sandbox",
+        more: str = "",
+        changes: tuple[str, str] = ("", ""),
+        steps: str = STEPS,
+        **environ: str,
     ) -> str:
         (tmp_path / "scenarios").mkdir(exist_ok=True)
         targets = SHOP.replace("BASE_URL", base_url).replace("MORE", more).replace(*changes)
         (tmp_path / "targets.yaml").write_text(targets)
-        (tmp_path / "scenarios" / "shop.yaml").write_text(STEPS)
-        (made,) = chosen(read_source(tmp_path / "targets.yaml", None, environ))
+        (tmp_path / "scenarios" / "shop.yaml").write_text(steps)
+        made, *_ = chosen(read_source(tmp_path / "targets.yaml", None, environ))
         return made.content.decode()
 
     return text
@@ -221,6 +225,74 @@ def test_the_head_names_what_k6_does_not_do(script: Callable[..., str]) -> None:
     assert "// - Not asked here: the target's own count of requests.\n" in head
     assert "// calm: constant, up to 2 VUs, 10s, an iteration each 1s\n" in head
     assert all(line.startswith("//") for line in head.splitlines())
+
+
+def test_a_load_that_has_no_script_is_named(script: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "more.yaml").write_text(STEPS.replace("k6: shop.js\n", ""))
+    one = "executor: constant, vus: 2, duration: 10s"
+    both = (f"{{{one}, pacing: 1s}}", f"{{loads: [{{{one}}}, {{{one}, scenario: more}}]}}")
+    text = script(more="scenarios: [shop, more]", changes=both)
+    assert "//   The load of more in this profile has no script (k6: NAME.js).\n" in text
+    assert "has no script" not in script(more="scenarios: [shop, more]")
+
+
+def test_loads_that_share_their_records_in_ecoload_are_named(
+    script: Callable[..., str], tmp_path: Path
+) -> None:
+    data = tmp_path / "tests/perf/config/data.jsonl"
+    data.parent.mkdir(parents=True)
+    data.write_text('{"name": "x"}\n')
+    steps = f"{STEPS}feeder: goods\n"
+    one = "executor: constant, vus: 2, duration: 10s"
+    both = (f"{{{one}, pacing: 1s}}", f"{{loads: [{{{one}}}, {{{one}, start_time: 10s}}]}}")
+    head = script(changes=both, steps=steps).partition("\n\nimport")[0].replace("\n//  ", "")
+    assert "Each of the 2 loads of shop takes the records of goods from the first one on" in head
+    assert "takes the records" not in script(steps=steps)
+
+
+def test_scripts_that_run_at_once_need_the_approval_that_they_need_together(
+    script: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "more.yaml").write_text(STEPS.replace("shop.js", "more.js"))
+    one = "executor: constant, vus: 40, duration: 10s, pacing: 1s"
+
+    def reasons(second: str) -> list[str]:
+        both = (
+            "{executor: constant, vus: 2, duration: 10s, pacing: 1s}",
+            f"{{loads: [{{{one}}}, {{{one}, scenario: more{second}}}]}}",
+        )
+        script(more="scenarios: [shop, more]\n    max_rps: 60", changes=both)
+        made = chosen(read_source(tmp_path / "targets.yaml", None, {}))
+        texts = [artifact.content.decode() for artifact in made]
+        return [text.partition("REASONS = [")[2].partition("];")[0] for text in texts]
+
+    for said in reasons(""):
+        assert "the scripts of its profile can reach 80 VUs, and more than 60 need an approval" in said
+        assert "it can send 80 requests a second to shop, whose max_rps is 60" in said
+    assert reasons(", start_time: 1h") == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("more", "variable"),
+    [
+        ("secrets: {KEY: {env: OTHER}, OTHER: {file: key.txt}}", "OTHER would be a secret"),
+        ("secrets: {KEY: {env: PROFILE}, OTHER: {env: X}}", "PROFILE would be a secret"),
+        ("secrets: {KEY: {env: SHOP_URL}, OTHER: {env: X}}", "SHOP_URL would be a secret"),
+        (
+            "secrets: {KEY: {env: K}, OTHER: {env: X}}\n    env: [DURATION_SCALE]",
+            "DURATION_SCALE would be of",
+        ),
+    ],
+)
+def test_a_variable_has_one_meaning(script: Callable[..., str], more: str, variable: str) -> None:
+    headers = 'headers: {X: "${secret.KEY}", Y: "${secret.OTHER}"}'
+    steps = STEPS.replace("route: home", f"route: home, {headers}")
+    with pytest.raises(CannotExport, match=f"the variable {variable}"):
+        script(more=more, steps=steps)
+    same = "secrets: {KEY: {env: SAME}, OTHER: {env: SAME}}\n    env: [SAME]"
+    assert "__ENV.SAME" in script(more=same, steps=steps)
 
 
 def test_a_token_that_no_request_carries_is_not_fetched(script: Callable[..., str]) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from ecoload.export.k6.js import CannotExport, Literal, Raw, called, declaration
 from ecoload.export.k6.steps import base_url_name
 from ecoload.guard.approval import reasons_for_approval
+from ecoload.guard.peaks import peak_vus
 from ecoload.plan import Load, Origin, Plan
 from ecoload.spec.targets import base_url, origin
 from ecoload.spec.workspace import Workspace
@@ -100,15 +101,24 @@ def _url(there: Origin) -> str:
     return f"{there.scheme}://{there.authority}{there.base_path}"
 
 
-def reasons(workspace: Workspace, plan: Plan, loads: Sequence[Load]) -> tuple[str, ...]:
-    """Why the loads need an approval, the number of VUs aside: at the addresses of the plan, and at those
-    that hold where the environment says nothing."""
+def reasons(
+    workspace: Workspace, plan: Plan, loads: Sequence[Load], together: Sequence[Load]
+) -> tuple[str, ...]:
+    """Why the loads of a script need an approval, the number of their VUs aside: at the addresses of the
+    plan, and at those that hold where the environment says nothing. `together` are all loads of the plan
+    that k6 makes, since the scripts of a profile run at once."""
+    whole, limit = replace(plan, loads=tuple(together)), plan.approval_over_vus
+    vus = peak_vus(whole)
+    found = []
+    if vus > limit >= peak_vus(replace(plan, loads=tuple(loads))):
+        found.append(
+            f"the scripts of its profile can reach {vus} VUs, and more than {limit} need an approval"
+        )
     standing = [_standing(workspace, there.app) or there for there in plan.origins]
-    variants = [
-        replace(plan, loads=tuple(loads), origins=tuple(origins), approval_over_vus=sys.maxsize)
-        for origins in (plan.origins, standing)
-    ]
-    return tuple(dict.fromkeys(reason for variant in variants for reason in reasons_for_approval(variant)))
+    for origins in (plan.origins, standing):
+        variant = replace(whole, origins=tuple(origins), approval_over_vus=sys.maxsize)
+        found += reasons_for_approval(variant)
+    return tuple(dict.fromkeys(found))
 
 
 def constants(plan: Plan, places: Sequence[Address], needed: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -105,6 +106,11 @@ class _Head:
                     f"The rest of this profile's load is in {' and '.join(part.elsewhere)}; run both at once."
                 )
                 yield from _wrapped(beside, "  ", "  ")
+            if part.nowhere:
+                lacking = (
+                    f"The load of {' and '.join(part.nowhere)} in this profile has no script (k6: NAME.js)."
+                )
+                yield from _wrapped(lacking, "  ", "  ")
 
     def _otherwise(self) -> Iterator[str]:
         yield "k6 does otherwise than ecoload:"
@@ -165,6 +171,13 @@ def _notes(part: Part) -> Iterator[str]:
             yield "In ecoload a dropped iteration is an error of its first route too."
         if load.pacing_ns:
             yield "Pacing is sleep, which iteration_duration holds too."
+    for scenario, many in Counter(load.scenario for load in part.plan.loads).items():
+        name, feeder = part.plan.scenarios[scenario].name, part.plan.scenarios[scenario].feeder
+        if many > 1 and feeder is not None and part.plan.scenarios[scenario] in part.scenarios:
+            yield (
+                f"Each of the {many} loads of {name} takes the records of {feeder} from the first one on; in "
+                "ecoload they take turns."
+            )
 
 
 def _not_asked(plan: Plan) -> Iterator[str]:

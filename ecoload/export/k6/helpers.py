@@ -191,18 +191,22 @@ function text(value) {
 """,
 )
 _helper(
-    "urlencode",
+    "percentEncode",
     """
-// A value percent-encoded, all but letters, digits and -._~ of it.
-function urlencode(value) {
-  return encodeURIComponent(text(value)).replace(
+// A text, of which letters, digits and -._~ stand as they are.
+function percentEncode(text) {
+  return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
   );
 }
 """,
-    "text",
 )
+_helper(
+    "urlencode",
+    "const urlencode = (value) => percentEncode(text(value));",
+    "percentEncode", "text",
+)  # fmt: skip
 _helper("lower", "const lower = (value) => text(value).toLowerCase();", "text")
 _helper("upper", "const upper = (value) => text(value).toUpperCase();", "text")
 _helper(
@@ -318,10 +322,11 @@ function redirected(answer) {
 _helper(
     "json",
     """
-// The JSON of an answer; undefined where it has none.
+// The JSON of an answer; undefined where it has none (k6 has null for a body
+// that is empty).
 function json(answer) {
   try {
-    return JSON.parse(answer.body);
+    return JSON.parse(answer.body ?? "");
   } catch {
     return undefined;
   }
@@ -400,7 +405,7 @@ _helper(
     """
 // What a pattern finds in a text: its group, or all of it where it has none.
 function match(text, pattern) {
-  const found = typeof text === "string" ? pattern.exec(text) : null;
+  const found = text === undefined ? null : pattern.exec(text ?? "");
   return found?.[found.length - 1];
 }
 """,

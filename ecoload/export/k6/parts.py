@@ -31,10 +31,24 @@ class Part:
 
     @property
     def elsewhere(self) -> list[str]:
-        """The scripts of the plan's other loads; those that have none are left out."""
-        others = (load for index, load in enumerate(self.plan.loads) if index not in self.indices)
-        names = (self.plan.scenarios[load.scenario].k6 for load in others)
+        """The scripts of the plan's other loads."""
+        names = (scenario.k6 for scenario in self._others)
         return _each(script_name(name, self.plan.profile) for name in names if name is not None)
+
+    @property
+    def nowhere(self) -> list[str]:
+        """The scenarios of the plan's other loads that have no script."""
+        return _each(scenario.name for scenario in self._others if scenario.k6 is None)
+
+    @property
+    def together(self) -> tuple[Load, ...]:
+        """The plan's loads that k6 makes, in this script and in others."""
+        return tuple(load for load in self.plan.loads if self.plan.scenarios[load.scenario].k6 is not None)
+
+    @property
+    def _others(self) -> list[Scenario]:
+        others = (load for index, load in enumerate(self.plan.loads) if index not in self.indices)
+        return [self.plan.scenarios[load.scenario] for load in others]
 
     @property
     def judged(self) -> Thresholds:

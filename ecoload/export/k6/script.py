@@ -21,7 +21,7 @@ from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, called, decla
 from ecoload.export.k6.options import options
 from ecoload.export.k6.pacing import PACED, pacing_of
 from ecoload.export.k6.parts import Part, Script
-from ecoload.export.k6.refusals import refusals
+from ecoload.export.k6.refusals import ambiguities, refusals
 from ecoload.export.k6.steps import check_records, iteration, records_name, setup_steps, teardown_steps
 from ecoload.plan import Plan, Scenario
 
@@ -44,6 +44,7 @@ class _Assembly:
     def text(self) -> str:
         for profile, part in self.parts.items():
             self.problems += [f"{profile}: {reason}" for reason in refusals(part)]
+        self.problems += ambiguities(self.script)
         body = [
             *self._constants(),
             *self._records(),
@@ -78,9 +79,14 @@ class _Assembly:
             yield tokens.credentials(self.plan, self.script.auth)
 
     def _records(self) -> Iterator[str]:
-        if self.script.feeders:
+        names = [records_name(feeder) for feeder in self.script.feeders]
+        if len(set(names)) < len(names):
+            both = " and ".join(self.script.feeders)
+            self.problems.append(f"the feeders {both} would have one name in a script; rename one of them")
+        if names:
             self.needs.add("records")
-            yield "\n".join(called(records_name(name), "records", name) for name in self.script.feeders)
+            rows = zip(names, self.script.feeders, strict=True)
+            yield "\n".join(called(name, "records", feeder) for name, feeder in rows)
 
     def _profile(self) -> Iterator[str]:
         (part,) = self.parts.values()
@@ -211,16 +217,18 @@ class _Assembly:
         }
 
     def _reasons(self, part: Part) -> list[Literal]:
-        return [*guard.reasons(self.script.workspace, part.plan, part.loads)]
+        return [*guard.reasons(self.script.workspace, part.plan, part.loads, part.together)]
 
     def _pacing(self) -> list[str]:
         """Seconds by load, where some load is paced."""
-        found: dict[str, Literal] = {
-            load.name: pacing
-            for part in self.parts.values()
-            for load in part.loads
-            if (pacing := pacing_of(part.plan).get(load.name)) is not None
-        }
+        every: dict[str, Literal] = {}
+        for part in self.parts.values():
+            paced = pacing_of(part.plan)
+            for load in part.loads:
+                pacing = paced.get(load.name)
+                if every.setdefault(load.name, pacing) != pacing:
+                    self.problems.append(f"two profiles have a load {load.name} each; rename one of them")
+        found = {name: pacing for name, pacing in every.items() if pacing is not None}
         return [_PACING, declaration("PACING", found)] if found else []
 
 
@@ -274,13 +282,18 @@ if (!Object.keys(PROFILES).includes(PROFILE)) {
 _RECORDS = """\
 // The records of a feeder; one that names none is everybody's.
 function records(name) {
-  return new SharedArray(name, () =>
-    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+  return new SharedArray(name, () => {
+    const file = __ENV.ECOLOAD_DATA || "../config/data.jsonl";
+    const found = open(file)
       .split("\\n")
       .filter((line) => line.trim() !== "")
       .map((line) => JSON.parse(line))
-      .filter(({ feeder = name }) => feeder === name),
-  );
+      .filter(({ feeder = name }) => feeder === name);
+    if (found.length === 0) {
+      throw new Error(`${file} has no records of ${name}`);
+    }
+    return found;
+  });
 }"""
 
 _NEW_RUN_ID = """\
@@ -294,7 +307,7 @@ function newRunId() {
 OWN = {
     "paced": Helper(PACED.text, tuple(PACED.needs)),
     "bearer": Helper(tokens.BEARER, ("fetchToken",)),
-    "fetchToken": Helper(tokens.FETCH_TOKEN, ("encoding", "http", "json")),
+    "fetchToken": Helper(tokens.FETCH_TOKEN, ("encoding", "http", "json", "percentEncode")),
     "guard": Helper(guard.GUARD, ("exec",)),
     "baseUrl": Helper(guard.BASE_URL),
     "newRunId": Helper(_NEW_RUN_ID),

@@ -262,6 +262,11 @@ class Writer:
     def _send(self, step: Step, route: str, indent: int) -> None:
         tag = {"steps": route, "setup": SETUP, "teardown": TEARDOWN}[self.section]
         name = self._identifiers.take("query")
+        if self._is_secret(step.path) or any(self._is_secret(value) for _, value in step.query):
+            self._refuse(
+                "k6 writes the URL of a request that fails into its log, with the secret in it; send the "
+                "secret in a header or a body"
+            )
         sent = request(self.plan, step, self.names, tag, name)
         if sent.query is None:
             self._identifiers.give_back(name)
@@ -281,6 +286,14 @@ class Writer:
                 reason = f"{route} was not sent: a value must not stand in {where}"
                 self._write(layout.statement(Call("throw new Error", (reason,)), indent + 2))
             self._lines.append(f"{' ' * indent}}}")
+
+    def _is_secret(self, value: Any) -> bool:
+        """Whether a value holds a secret, by way of a `let` too."""
+        lets = dict(self.scenario.lets)
+        return any(
+            ref.name[0] == "secret" or (ref.name[0] in lets and self._is_secret(lets[ref.name[0]]))
+            for ref in references(value)
+        )
 
     def _assign(self, variable: str, value: Node, indent: int) -> None:
         """Declares a variable where it is first set, unless something before did."""

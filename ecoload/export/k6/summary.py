@@ -83,8 +83,10 @@ function routeOf(metrics, route, seconds) {
 }
 
 function table(summary, file) {
+  const lengths = summary.routes.map(({ route }) => route.length);
+  const width = Math.max(24, ...lengths);
   const row = (name, ...cells) =>
-    name.padEnd(24) + cells.map((cell) => `${cell}`.padStart(10)).join("");
+    name.padEnd(width) + cells.map((cell) => `${cell}`.padStart(10)).join("");
   const ms = (value) => (value === null ? "-" : value.toFixed(1));
   const failed = summary.thresholds.filter(({ ok }) => !ok);
   return [

@@ -36,7 +36,9 @@ FETCH_TOKEN = """\
 // A token, and when the next one is due. The request stands in no route's
 // figures.
 function fetchToken(runId) {
-  const client = [TOKEN.clientId, __ENV[TOKEN.secret]].map(encodeURIComponent);
+  const client = [TOKEN.clientId, __ENV[TOKEN.secret]]
+    .map((text) => percentEncode(text).replace(/%20/g, "+"))
+    .join(":");
   const form = { grant_type: "client_credentials" };
   if (TOKEN.scope) {
     form.scope = TOKEN.scope;
@@ -44,11 +46,12 @@ function fetchToken(runId) {
   const asked = Date.now();
   const answer = http.post(TOKEN.url, form, {
     headers: {
-      Authorization: `Basic ${encoding.b64encode(client.join(":"))}`,
+      Authorization: `Basic ${encoding.b64encode(client)}`,
       Accept: "application/json",
       "X-Ecoload-Run": runId,
       "X-Ecoload-Probe": "1",
     },
+    jar: new http.CookieJar(), // no cookie of an iteration
     redirects: 0,
     responseCallback: null,
     tags: { name: "(token)" },

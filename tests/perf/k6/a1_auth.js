@@ -454,8 +454,10 @@ function routeOf(metrics, route, seconds) {
 }
 
 function table(summary, file) {
+  const lengths = summary.routes.map(({ route }) => route.length);
+  const width = Math.max(24, ...lengths);
   const row = (name, ...cells) =>
-    name.padEnd(24) + cells.map((cell) => `${cell}`.padStart(10)).join("");
+    name.padEnd(width) + cells.map((cell) => `${cell}`.padStart(10)).join("");
   const ms = (value) => (value === null ? "-" : value.toFixed(1));
   const failed = summary.thresholds.filter(({ ok }) => !ok);
   return [
@@ -622,13 +624,18 @@ function newRunId() {
 
 // The records of a feeder; one that names none is everybody's.
 function records(name) {
-  return new SharedArray(name, () =>
-    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+  return new SharedArray(name, () => {
+    const file = __ENV.ECOLOAD_DATA || "../config/data.jsonl";
+    const found = open(file)
       .split("\n")
       .filter((line) => line.trim() !== "")
       .map((line) => JSON.parse(line))
-      .filter(({ feeder = name }) => feeder === name),
-  );
+      .filter(({ feeder = name }) => feeder === name);
+    if (found.length === 0) {
+      throw new Error(`${file} has no records of ${name}`);
+    }
+    return found;
+  });
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and
@@ -688,13 +695,15 @@ function text(value) {
   return String(value);
 }
 
-// A value percent-encoded, all but letters, digits and -._~ of it.
-function urlencode(value) {
-  return encodeURIComponent(text(value)).replace(
+// A text, of which letters, digits and -._~ stand as they are.
+function percentEncode(text) {
+  return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
   );
 }
+
+const urlencode = (value) => percentEncode(text(value));
 
 // Fields as they stand in a form or a query, in their order.
 function form(fields) {
@@ -714,10 +723,11 @@ function randomString(length) {
   return Array.from({ length }, any).join("");
 }
 
-// The JSON of an answer; undefined where it has none.
+// The JSON of an answer; undefined where it has none (k6 has null for a body
+// that is empty).
 function json(answer) {
   try {
-    return JSON.parse(answer.body);
+    return JSON.parse(answer.body ?? "");
   } catch {
     return undefined;
   }
@@ -741,7 +751,7 @@ function captured(answer, value) {
 
 // What a pattern finds in a text: its group, or all of it where it has none.
 function match(text, pattern) {
-  const found = typeof text === "string" ? pattern.exec(text) : null;
+  const found = text === undefined ? null : pattern.exec(text ?? "");
   return found?.[found.length - 1];
 }
 

@@ -257,8 +257,10 @@ function routeOf(metrics, route, seconds) {
 }
 
 function table(summary, file) {
+  const lengths = summary.routes.map(({ route }) => route.length);
+  const width = Math.max(24, ...lengths);
   const row = (name, ...cells) =>
-    name.padEnd(24) + cells.map((cell) => `${cell}`.padStart(10)).join("");
+    name.padEnd(width) + cells.map((cell) => `${cell}`.padStart(10)).join("");
   const ms = (value) => (value === null ? "-" : value.toFixed(1));
   const failed = summary.thresholds.filter(({ ok }) => !ok);
   return [
@@ -379,7 +381,9 @@ function bearer(run) {
 // A token, and when the next one is due. The request stands in no route's
 // figures.
 function fetchToken(runId) {
-  const client = [TOKEN.clientId, __ENV[TOKEN.secret]].map(encodeURIComponent);
+  const client = [TOKEN.clientId, __ENV[TOKEN.secret]]
+    .map((text) => percentEncode(text).replace(/%20/g, "+"))
+    .join(":");
   const form = { grant_type: "client_credentials" };
   if (TOKEN.scope) {
     form.scope = TOKEN.scope;
@@ -387,11 +391,12 @@ function fetchToken(runId) {
   const asked = Date.now();
   const answer = http.post(TOKEN.url, form, {
     headers: {
-      Authorization: `Basic ${encoding.b64encode(client.join(":"))}`,
+      Authorization: `Basic ${encoding.b64encode(client)}`,
       Accept: "application/json",
       "X-Ecoload-Run": runId,
       "X-Ecoload-Probe": "1",
     },
+    jar: new http.CookieJar(), // no cookie of an iteration
     redirects: 0,
     responseCallback: null,
     tags: { name: "(token)" },
@@ -502,13 +507,18 @@ function newRunId() {
 
 // The records of a feeder; one that names none is everybody's.
 function records(name) {
-  return new SharedArray(name, () =>
-    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+  return new SharedArray(name, () => {
+    const file = __ENV.ECOLOAD_DATA || "../config/data.jsonl";
+    const found = open(file)
       .split("\n")
       .filter((line) => line.trim() !== "")
       .map((line) => JSON.parse(line))
-      .filter(({ feeder = name }) => feeder === name),
-  );
+      .filter(({ feeder = name }) => feeder === name);
+    if (found.length === 0) {
+      throw new Error(`${file} has no records of ${name}`);
+    }
+    return found;
+  });
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and
@@ -548,10 +558,19 @@ function tracing(run) {
   };
 }
 
-// The JSON of an answer; undefined where it has none.
+// A text, of which letters, digits and -._~ stand as they are.
+function percentEncode(text) {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+// The JSON of an answer; undefined where it has none (k6 has null for a body
+// that is empty).
 function json(answer) {
   try {
-    return JSON.parse(answer.body);
+    return JSON.parse(answer.body ?? "");
   } catch {
     return undefined;
   }

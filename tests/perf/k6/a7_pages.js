@@ -472,8 +472,10 @@ function routeOf(metrics, route, seconds) {
 }
 
 function table(summary, file) {
+  const lengths = summary.routes.map(({ route }) => route.length);
+  const width = Math.max(24, ...lengths);
   const row = (name, ...cells) =>
-    name.padEnd(24) + cells.map((cell) => `${cell}`.padStart(10)).join("");
+    name.padEnd(width) + cells.map((cell) => `${cell}`.padStart(10)).join("");
   const ms = (value) => (value === null ? "-" : value.toFixed(1));
   const failed = summary.thresholds.filter(({ ok }) => !ok);
   return [
@@ -640,13 +642,18 @@ function newRunId() {
 
 // The records of a feeder; one that names none is everybody's.
 function records(name) {
-  return new SharedArray(name, () =>
-    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+  return new SharedArray(name, () => {
+    const file = __ENV.ECOLOAD_DATA || "../config/data.jsonl";
+    const found = open(file)
       .split("\n")
       .filter((line) => line.trim() !== "")
       .map((line) => JSON.parse(line))
-      .filter(({ feeder = name }) => feeder === name),
-  );
+      .filter(({ feeder = name }) => feeder === name);
+    if (found.length === 0) {
+      throw new Error(`${file} has no records of ${name}`);
+    }
+    return found;
+  });
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and
@@ -709,10 +716,11 @@ function text(value) {
   return String(value);
 }
 
-// The JSON of an answer; undefined where it has none.
+// The JSON of an answer; undefined where it has none (k6 has null for a body
+// that is empty).
 function json(answer) {
   try {
-    return JSON.parse(answer.body);
+    return JSON.parse(answer.body ?? "");
   } catch {
     return undefined;
   }
