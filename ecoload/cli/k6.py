@@ -41,20 +41,28 @@ def export_k6(
     operator: bool,
 ) -> int:
     """Write the k6 scripts: all, or those of one APP."""
-    from ecoload.export.k6.files import PLACE, chosen, variables_set
+    from ecoload.export.k6.files import chosen, left_over, placed, variables_set
     from ecoload.export.tree import not_current, provide_records, read_source, write
 
     if not check:
         provide_records(targets)
     source = read_source(targets, scenarios, os.environ)
-    folder = out if out is not None else targets.parent / PLACE
     made = chosen(source, app, profile, operator=operator)
+    # The workspace's own folder is one of the workspace: no link leads out of it.
+    root, files = (out, made) if out is not None else (targets.parent, placed(made))
     if not check:
-        for path, state in write(folder, made):
-            click.echo(f"{state:<8} {folder / path}")
-    elif stale := not_current(folder, made):
-        lines = ["`ecoload export-k6` has something to write:", *(f"{folder / line}" for line in stale)]
-        raise UsageError("\n".join([*lines, *variables_set(source)]))
-    else:
-        click.echo(f"{folder}: current")
+        for path, state in write(root, files):
+            click.echo(f"{state:<8} {root / path}")
+        return 0
+    folder = (root / files[0].path).parent
+    stale = [str(root / line) for line in not_current(root, files)]
+    if stale:
+        stale = ["`ecoload export-k6` has something to write:", *stale, *variables_set(source)]
+    if app is None and profile is None:
+        stale += [
+            f"{path} is no script of this workspace any more; delete it" for path in left_over(folder, made)
+        ]
+    if stale:
+        raise UsageError("\n".join(stale))
+    click.echo(f"{folder}: current")
     return 0

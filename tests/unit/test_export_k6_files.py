@@ -193,6 +193,30 @@ def test_everything_that_k6_cannot_say_is_told_at_once_and_nothing_is_written(
     assert written(workspace) == {}
 
 
+def test_a_check_of_everything_names_scripts_that_are_left_over(workspace: Path, run: Run) -> None:
+    run()
+    (workspace / PLACE / "own.js").write_text("// Written by hand.\n")
+    old = (workspace / PLACE / "shop.js").read_text()
+    (workspace / PLACE / "old.js").write_text(old)
+    with pytest.raises(UsageError, match=r"k6/old\.js is no script of this workspace any more; delete it$"):
+        run("--check")
+    run("shop", "--check")
+    (workspace / PLACE / "old.js").unlink()
+    run("--check")
+
+
+def test_no_link_leads_the_scripts_out_of_the_workspace(workspace: Path, run: Run, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    (workspace / PLACE).parent.mkdir(parents=True)
+    (workspace / PLACE).symlink_to(away)
+    with pytest.raises(UsageError, match="leads out of the workspace by a link"):
+        run()
+    assert list(away.iterdir()) == []
+    run("--out", str(workspace / PLACE))  # said in so many words
+    assert [path.name for path in away.iterdir()] == ["shop.js"]
+
+
 def test_two_apps_have_no_script_in_common(workspace: Path, run: Run) -> None:
     second = TARGETS + TARGETS[TARGETS.index("  shop:") :].replace("shop", "bank").replace("SHOP", "BANK")
     (workspace / "targets.yaml").write_text(second)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from ecoload.errors import EcoloadError, UsageError
 from ecoload.export.artifact import FOLDER, Artifact, Source
+from ecoload.export.k6.header import GENERATED
 from ecoload.export.k6.js import CannotExport
 from ecoload.export.k6.operator import manifest, resource_name
 from ecoload.export.k6.parts import Part, Script, script_name
@@ -29,8 +31,19 @@ MANIFEST = ".operator.yaml"
 
 def artifacts(source: Source) -> Iterator[Artifact]:
     """Every script, below `PLACE`. Raises CannotExport."""
-    for artifact in chosen(source):
-        yield dataclasses.replace(artifact, path=f"{PLACE}/{artifact.path}")
+    yield from placed(chosen(source))
+
+
+def placed(made: Iterable[Artifact]) -> list[Artifact]:
+    """Scripts by their paths in the workspace."""
+    return [dataclasses.replace(artifact, path=f"{PLACE}/{artifact.path}") for artifact in made]
+
+
+def left_over(folder: Path, made: Iterable[Artifact]) -> list[Path]:
+    """The scripts of a folder that an earlier export wrote, and this one of everything would not."""
+    names = {artifact.path for artifact in made}
+    others = (path for path in sorted(folder.glob("*.js")) if path.name not in names and path.is_file())
+    return [path for path in others if f"\n// {GENERATED}".encode() in path.read_bytes()]
 
 
 def chosen(
