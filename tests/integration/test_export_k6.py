@@ -191,6 +191,26 @@ def test_with_its_approval_a_large_load_runs(shop: Run, target: Recorder) -> Non
     assert len(target.at("/home")) == ran.summary["requests"] == 61
 
 
+def test_a_setup_and_a_teardown_are_made_under_the_profiles_that_run_their_scenario(
+    tool: Callable[[str], Path], tmp_path: Path, target: Recorder
+) -> None:
+    (tmp_path / "scenarios").mkdir()
+    once = "executor: per-vu-iterations, vus: 1, iterations: 1"
+    profiles = f"profiles:\n  first: {{{once}}}\n  second: {{{once}, scenario: other}}\n"
+    apps = SHOP[SHOP.index("apps:") :].replace("    routes:", "    scenarios: [shop, other]\n    routes:")
+    (tmp_path / "targets.yaml").write_text(profiles + apps)
+    for name in ("shop", "other"):
+        around = {part: f"[{{route: home, query: {{{part}: {name}}}}}]" for part in ("setup", "teardown")}
+        text = SCENARIO + "".join(f"{part}: {steps}\n" for part, steps in around.items())
+        (tmp_path / "scenarios" / f"{name}.yaml").write_text(text)
+    list(write(tmp_path, chosen(read_source(tmp_path / "targets.yaml", None, {}))))
+    environment = {"SHOP_URL": target.url, "SHOP_KEY": KEY, "PROFILE": "second"}
+    ran = Running(tool("k6"), tmp_path / "shop.js", tmp_path, environment).end()
+    assert ran.code == 0, ran.said
+    paths = [path for path, _ in target.requests]
+    assert paths == ["/token", "/home?setup=other", "/home", "/home?teardown=other"]
+
+
 # --- tokens -----------------------------------------------------------------------------------------------
 
 

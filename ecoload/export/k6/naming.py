@@ -33,8 +33,8 @@ _CONSTANTS = frozenset(
 
 _FUNCTIONS = frozenset(
     "baseUrl codePoint console errors failedChecks fetchToken firstPace guard handleSummary hostOf leaving "
-    "mostVUs newRunId open options pace paced records routeOf scaled setup summaryOf table teardown timeouts "
-    "token utf8 vusOverTime Array Infinity NaN Number Object Uint8Array".split()
+    "mostVUs newRunId open options pace paced records routeOf runs scaled setup summaryOf table teardown "
+    "timeouts token utf8 vusOverTime Array Infinity NaN Number Object Uint8Array".split()
 )
 """What stands at the top of a script, which no feeder's records can be."""
 

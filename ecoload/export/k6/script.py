@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ecoload.export.k6 import executors, guard, summary, tokens
+from ecoload.export.k6 import executors, guard, layout, summary, tokens
 from ecoload.export.k6.header import header
 from ecoload.export.k6.helpers import HELPERS, Helper, closure, import_lines
 from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, called, declaration, key, literal
@@ -160,8 +160,15 @@ class _Assembly:
             yield "\n".join(["export function teardown(run) {", *lines, "}"])
 
     def _once(self, part: Callable[[Plan, Scenario], Code]) -> list[str]:
-        """The statements of each scenario's setup or teardown."""
-        found = (self._code(part, self._plan_of(scenario), scenario) for scenario in self.script.scenarios)
+        """The statements of each scenario's setup or teardown, under the profiles that run it."""
+        found = []
+        for scenario in self.script.scenarios:
+            text = self._code(part, self._plan_of(scenario), scenario)
+            if text and any(scenario not in each.scenarios for each in self.parts.values()):
+                self.needs.add("runs")
+                asked = layout.Call("runs", (f"run{self.functions[scenario.name]}",))
+                text = text.replace("  {", layout.condition(asked, 2), 1)
+            found.append(text)
         return [text for text in found if text]
 
     def _iterations(self) -> Iterator[str]:
@@ -279,6 +286,12 @@ if (!Object.keys(PROFILES).includes(PROFILE)) {
   throw new Error(`PROFILE: expected one of ${names}, got ${PROFILE}`);
 }"""
 
+_RUNS = """\
+// Whether the chosen profile runs a scenario, by its function.
+function runs(name) {
+  return Object.values(SCENARIOS).some((scenario) => scenario.exec === name);
+}"""
+
 _RECORDS = """\
 // The records of a feeder; one that names none is everybody's.
 function records(name) {
@@ -311,6 +324,7 @@ OWN = {
     "guard": Helper(guard.GUARD, ("exec",)),
     "baseUrl": Helper(guard.BASE_URL),
     "newRunId": Helper(_NEW_RUN_ID),
+    "runs": Helper(_RUNS),
     "records": Helper(_RECORDS, ("SharedArray",)),
 }
 """The functions of a script that are about a whole run."""
