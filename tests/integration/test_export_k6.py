@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / PLACE
 SHORT = "0.005"
 """5 minutes are 1.5 s: k6 takes nothing below 1 s."""
-THRESHOLDS, EXCEPTION, CONFIGURATION = 99, 107, 104
+THRESHOLDS, EXCEPTION, CONFIGURATION, MARKED_AS_FAILED = 99, 107, 104, 110
 
 SHOP = """\
 profiles:
@@ -209,6 +209,12 @@ def test_a_setup_and_a_teardown_are_made_under_the_profiles_that_run_their_scena
     assert ran.code == 0, ran.said
     paths = [path for path, _ in target.requests]
     assert paths == ["/token", "/home?setup=other", "/home", "/home?teardown=other"]
+
+    target.answers["/home"] = [(200, {}), (200, {}), (500, {})]
+    ran = Running(tool("k6"), tmp_path / "shop.js", tmp_path, environment).end()
+    assert ran.code == MARKED_AS_FAILED, ran.said
+    assert "home did not succeed (status 500)" in ran.said
+    assert ran.requests == {"home": 1}  # the figures are there all the same
 
 
 # --- tokens -----------------------------------------------------------------------------------------------

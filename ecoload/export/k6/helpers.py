@@ -135,7 +135,7 @@ const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 _helper(
     "demand",
     """
-// Ends the test where a step of its setup or teardown did not succeed.
+// Ends a setup or a teardown where a step of it did not succeed.
 function demand(name, answer, checks) {
   const failed = Object.keys(checks).find((what) => !checks[what]);
   if (failed !== undefined) {
@@ -144,6 +144,21 @@ function demand(name, answer, checks) {
   }
 }
 """,
+)
+_helper(
+    "cleanUp",
+    """
+// A scenario's teardown. Where it does not succeed the test has failed, and its
+// figures and the other scenarios' teardown are made all the same.
+function cleanUp(steps) {
+  try {
+    steps();
+  } catch (error) {
+    exec.test.fail(error.message);
+  }
+}
+""",
+    "exec",
 )
 _helper(
     "refused",

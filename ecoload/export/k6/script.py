@@ -166,8 +166,7 @@ class _Assembly:
             text = self._code(part, self._plan_of(scenario), scenario)
             if text and any(scenario not in each.scenarios for each in self.parts.values()):
                 self.needs.add("runs")
-                asked = layout.Call("runs", (f"run{self.functions[scenario.name]}",))
-                text = text.replace("  {", layout.condition(asked, 2), 1)
+                text = _only_where(f"run{self.functions[scenario.name]}", text)
             found.append(text)
         return [text for text in found if text]
 
@@ -237,6 +236,15 @@ class _Assembly:
                     self.problems.append(f"two profiles have a load {load.name} each; rename one of them")
         found = {name: pacing for name, pacing in every.items() if pacing is not None}
         return [_PACING, declaration("PACING", found)] if found else []
+
+
+def _only_where(function: str, text: str) -> str:
+    """A setup's block, or a teardown's function, for the profiles that run the scenario of a function."""
+    asked = layout.Call("runs", (function,))
+    first, rest = text.split("\n", 1)
+    if first == "  {":
+        return f"{layout.condition(asked, 2)}\n{rest}"
+    return f"{first}\n{layout.condition(layout.Not(asked), 4)}\n      return;\n    }}\n\n{rest}"
 
 
 def _property(name: str, value: Literal) -> str:

@@ -8,7 +8,8 @@ Rules
 - A value that must not stand in a path or a header is looked at before; the step is then not sent, which is
   an error of its route, and the iteration ends, as in ecoload.
 - No redirect is followed: nothing would look at where it leads. A step whose answer leads elsewhere fails.
-- Setup and teardown stand in no route's figures; a step of theirs that does not succeed ends the test.
+- Setup and teardown stand in no route's figures. A step that does not succeed ends the test in a setup, and
+  the scenario's teardown in a teardown; the test has then failed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def setup_steps(plan: Plan, scenario: Scenario) -> Code:
 
 
 def teardown_steps(plan: Plan, scenario: Scenario) -> Code:
-    """The statements of a teardown, in a block of their own. Empty where there is none.
+    """The statements of a teardown, in a function of their own. Empty where there is none.
     Raises CannotExport."""
     return _once(plan, scenario, "teardown")
 
@@ -71,4 +72,7 @@ def _once(plan: Plan, scenario: Scenario, section: Literal["setup", "teardown"])
     if not getattr(scenario, section):
         return Code("")
     writer = Writer(plan, scenario, section)
-    return Code("\n".join(["  {", *writer.whole(), "  }"]), frozenset(writer.names.needs))
+    first, last, needs = (
+        ("  {", "  }", set()) if section == "setup" else ("  cleanUp(() => {", "  });", {"cleanUp"})
+    )
+    return Code("\n".join([first, *writer.whole(), last]), frozenset(writer.names.needs | needs))

@@ -683,7 +683,7 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// Ends the test where a step of its setup or teardown did not succeed.
+// Ends a setup or a teardown where a step of it did not succeed.
 function demand(name, answer, checks) {
   const failed = Object.keys(checks).find((what) => !checks[what]);
   if (failed !== undefined) {
