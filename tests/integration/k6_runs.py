@@ -29,6 +29,12 @@ class Ran:
         assert self.summary is not None, self.said
         return {route["route"]: route["requests"] for route in self.summary["routes"]}
 
+    @property
+    def failed(self) -> set[str]:
+        """The metrics whose thresholds failed."""
+        assert self.summary is not None, self.said
+        return {each["metric"] for each in self.summary["thresholds"] if not each["ok"]}
+
 
 class Running:
     """k6 on a script, going on; `end` waits for it."""

@@ -87,8 +87,11 @@ def test_a_healthy_sandbox_passes_and_counts_what_k6_counts(
     }
     ran = {app: one.end() for app, one in running.items()}
     for app, one in ran.items():
-        assert one.code == 0, one.said
-        assert one.summary is not None
+        assert one.summary is not None, one.said
+        # Several k6 at once are no measure of speed: that is asserted of one alone.
+        failed = {metric.partition("{")[0] for metric in one.failed}
+        assert failed <= {"http_req_duration"}, one.said
+        assert one.code == (THRESHOLDS if failed else 0), one.said
         _, truth = call(f"{sandbox.urls[app]}/__truth?run_id=healthy-{app}")
         setup = 1 if app == "a7" else 0  # the sitemap, warmed before the load
         assert one.summary["requests"] == sum(one.requests.values())
@@ -103,10 +106,8 @@ def test_a_fault_fails_the_thresholds_of_its_route(start: Callable[..., Running]
         ran = {route: one.end() for route, one in running.items()}
     for route, one in ran.items():
         assert one.code == THRESHOLDS, one.said
-        assert one.summary is not None
-        failed = {each["metric"] for each in one.summary["thresholds"] if not each["ok"]}
-        assert f"errors{{name:{route}}}" in failed
-        assert all(f"name:{route}" in metric for metric in failed)
+        errors = {metric for metric in one.failed if metric.startswith("errors")}
+        assert errors == {f"errors{{name:{route}}}"}, one.said
 
 
 @pytest.mark.alone
