@@ -21,6 +21,7 @@ from ecoload.export.k6.patterns import javascript
 from ecoload.export.k6.values import Names
 from ecoload.measure.outcome import Outcome
 from ecoload.plan import Array, Check, Expect, Object, Plan, ProtocolHeader, Ref, Step, Text
+from ecoload.plan import Call as Function
 from ecoload.spec.functions import as_text
 from ecoload.spec.template import parse
 from tests.integration.driving import gets, plan_of
@@ -109,6 +110,13 @@ def path_of(value: Any) -> str | None:
         return "/a/" + for_path(value).decode()
     except Unsafe:
         return None
+
+
+def test_a_random_number_has_the_bounds_that_the_engine_reads(k6: Path, tmp_path: Path) -> None:
+    bounds = [[3, 3], ["3", "3"], [3, "3"], [3.9, 3.9], [True, 1], [-4, -4]]
+    case = Case("(of) => randomInt(...of)", bounds, frozenset({"randomInt"}))
+    engine = [scope().getter(Function("random_int", tuple(of)))([1, 0]) for of in bounds]
+    assert evaluate(k6, tmp_path, [case]) == [engine] == [[3, 3, 3, 3, 1, -4]]
 
 
 def test_letters_have_the_same_cases_in_both(k6: Path, tmp_path: Path) -> None:

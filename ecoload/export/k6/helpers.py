@@ -265,7 +265,8 @@ _helper(
     "randomInt",
     """
 function randomInt(least, most) {
-  return least + Math.floor(Math.random() * (most - least + 1));
+  const [low, high] = [least, most].map(Math.trunc); // also of texts: "7"
+  return low + Math.floor(Math.random() * (high - low + 1));
 }
 """,
 )
