@@ -17,7 +17,6 @@ from collections.abc import Collection, Iterator, Sequence
 
 from ecoload.export.k6.js import Literal, Raw, declaration
 from ecoload.export.k6.naming import base_url_name
-from ecoload.guard.paths import placeholders
 from ecoload.guard.reach import is_production, used_origins
 from ecoload.plan import Plan, Route
 
@@ -27,9 +26,8 @@ STATUSES = (301, 302, 303, 307, 308)
 def constants(plans: Sequence[Plan], apps: Collection[str], secrets: Sequence[str]) -> str:
     """The constants that `REQUEST` looks at: `plans` of one workspace, the apps that the script knows, and
     the variables of its secrets."""
-    denied: list[Literal] = [
-        [verb.upper(), path] for verb, _, path in (d.partition(" ") for d in plans[0].deny)
-    ]
+    patterns = [pattern.partition(" ") for pattern in plans[0].deny]
+    denied: list[Literal] = [[verb.upper(), path] for verb, _, path in patterns]
     return "\n".join(
         [
             "// Where a redirect may lead: to what a step could ask. Those that have an effect",
@@ -51,18 +49,18 @@ def _leads(plans: Sequence[Plan], apps: Collection[str]) -> Iterator[Literal]:
     for index, origin in enumerate(plans[0].origins):
         if origin.app not in apps:
             continue
-        writes = None if closed(plans, index) else origin.writes
         own = [route for route in plans[0].routes if route.app == origin.app]
-        # On an app that allows writes any GET is allowed.
-        plain = [
-            route
-            for route in own
-            if route.effect == "none" and not (writes is not None and route.method in ("GET", "HEAD"))
-        ]
+        plain = [route for route in own if route.effect == "none"]
+        writes = origin.writes
+        if closed(plans, index):
+            plain, writes = [], None
+        if writes is not None:
+            # Any GET is allowed there.
+            plain = [route for route in plain if route.method not in ("GET", "HEAD")]
         lead: dict[str, Literal] = {"url": Raw(base_url_name(origin.app))}
         if writes is not None:
             lead["namespace"] = writes
-        lead["routes"] = [] if closed(plans, index) else _rows([[r.method, r.path] for r in plain])
+        lead["routes"] = _rows([[route.method, route.path] for route in plain])
         lead["effects"] = _rows([_effect(r, writes) for r in own if r.effect != "none"])
         yield lead
 
@@ -73,15 +71,9 @@ def _rows(rows: list[list[Literal]]) -> list[Literal]:
 
 
 def _effect(route: Route, writes: str | None) -> list[Literal]:
-    place = route.namespace
-    follows = route.effect == "write" and writes is not None and place is not None
-    if (
-        place is None
-        or not follows
-        or (place.place == "path" and placeholders(route.path).count(place.at) != 1)
-    ):
+    if route.effect != "write" or writes is None or route.namespace is None:
         return [route.method, route.path]
-    return [route.method, route.path, place.place, place.at]
+    return [route.method, route.path, route.namespace.place, route.namespace.at]
 
 
 REQUEST = r"""
@@ -101,7 +93,7 @@ function request(method, url, body, { redirects = 10, ...params }) {
       break; // an answer like any other
     }
     if (params.responseCallback !== null) {
-      errors.add(false, params.tags);
+      errors.add(false, params.tags); // setup() is in no route's figures
     }
     sent = redirected(first, sent, answer.status, location);
     if (!sent) {
@@ -176,18 +168,20 @@ function leadsTo(first, from, method, there) {
       isVerb(verb) &&
       [there.path, ...apps.map(below)].some((path) => couldBe(path, form)),
   );
-  const isSafe = PLACES.filter((app) => app.address === there.address).every(
-    (app) =>
-      app.effects
-        .filter(([verb]) => isVerb(verb))
-        .filter(([, path]) => couldBe(there.path, app.path + path))
-        .every(
-          (effect) =>
-            app === from &&
-            apps.includes(app) &&
-            effect[0] === method &&
-            staysInside(first, app, effect, below(app), there.query),
-        ),
+  const mayBe = (form) => fits(there.path, form) || couldBe(there.path, form);
+  const touched = PLACES.filter(
+    ({ address }) => address === there.address,
+  ).flatMap((app) =>
+    app.effects
+      .filter(([verb, path]) => isVerb(verb) && mayBe(app.path + path))
+      .map((effect) => ({ app, effect })),
+  );
+  const isSafe = touched.every(
+    ({ app, effect }) =>
+      app === from &&
+      apps.includes(app) &&
+      effect[0] === method &&
+      staysInside(first, app, effect, below(app), there.query),
   );
   const isKnown = apps.every(
     (app) =>

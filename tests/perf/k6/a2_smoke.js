@@ -422,7 +422,7 @@ function request(method, url, body, { redirects = 10, ...params }) {
       break; // an answer like any other
     }
     if (params.responseCallback !== null) {
-      errors.add(false, params.tags);
+      errors.add(false, params.tags); // setup() is in no route's figures
     }
     sent = redirected(first, sent, answer.status, location);
     if (!sent) {
@@ -497,18 +497,20 @@ function leadsTo(first, from, method, there) {
       isVerb(verb) &&
       [there.path, ...apps.map(below)].some((path) => couldBe(path, form)),
   );
-  const isSafe = PLACES.filter((app) => app.address === there.address).every(
-    (app) =>
-      app.effects
-        .filter(([verb]) => isVerb(verb))
-        .filter(([, path]) => couldBe(there.path, app.path + path))
-        .every(
-          (effect) =>
-            app === from &&
-            apps.includes(app) &&
-            effect[0] === method &&
-            staysInside(first, app, effect, below(app), there.query),
-        ),
+  const mayBe = (form) => fits(there.path, form) || couldBe(there.path, form);
+  const touched = PLACES.filter(
+    ({ address }) => address === there.address,
+  ).flatMap((app) =>
+    app.effects
+      .filter(([verb, path]) => isVerb(verb) && mayBe(app.path + path))
+      .map((effect) => ({ app, effect })),
+  );
+  const isSafe = touched.every(
+    ({ app, effect }) =>
+      app === from &&
+      apps.includes(app) &&
+      effect[0] === method &&
+      staysInside(first, app, effect, below(app), there.query),
   );
   const isKnown = apps.every(
     (app) =>
