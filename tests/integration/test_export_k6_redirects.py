@@ -108,12 +108,13 @@ def test_a_redirect_leads_where_ecoload_follows_it(tool: Callable[[str], Path], 
         [n, method, host + path]
         for n, method, host, path in product([1, 2], ["POST", "PUT"], HOSTS[:2], PATHS)
     ]
-    joined, led = evaluate(
+    joined, led, sent = evaluate(
         tool("k6"),
         tmp_path,
         [
             Case(f"([base, location]) => {JOINED}", pairs, frozenset({"request"})),
             Case(f"([step, method, url]) => {LED}", asked),
+            Case(f"([headers, body, status, url]) => {SENT}", [one for one, _ in NEXT]),
         ],
         found,
     )
@@ -123,6 +124,7 @@ def test_a_redirect_leads_where_ecoload_follows_it(tool: Callable[[str], Path], 
     allowed = [rules.allowed(STEPS[step][0], method, url, STEPS[step][1]) for step, method, url in asked]
     assert differing(asked, led, allowed) == []
     assert {None, 0, 1, 2} == set(allowed)
+    assert sent == [then for _, then in NEXT]
 
 
 JOINED = """{
@@ -136,6 +138,22 @@ LED = f"""{{
     const app = there && leadsTo(first, PLACES[from], method, there);
     return app && PLACES.indexOf(app);
   }}"""
+
+SENT = """{
+    const first = { method: "POST", url: `${SHOP}/make`, body, headers };
+    const then = redirected(first, first, status, url);
+    return then && [then.method, then.url, then.body, Object.keys(then.headers)];
+  }"""
+HEADERS = {"X-A": 1, "cookie": "a=b", "authorization": "Basic x", "Content-Type": "text/plain"}
+SHOP, GATE = "http://shop.example:8001/base", "https://gate.example"
+NEXT = [
+    ([HEADERS, "b", 302, "x?y"], ["GET", f"{SHOP}/x?y", None, ["X-A", "authorization"]]),
+    ([HEADERS, "b", 307, "ask/1"], ["POST", f"{SHOP}/ask/1", "b", ["X-A", "authorization", "Content-Type"]]),
+    ([HEADERS, "b", 303, f"{GATE}/x"], ["GET", f"{GATE}/x", None, ["X-A"]]),
+    ([HEADERS, "b", 308, f"{GATE}:443/ask/1#f"], ["POST", f"{GATE}/ask/1", "b", ["X-A", "Content-Type"]]),
+    ([HEADERS, "b", 307, f"{GATE}/x"], None),
+]
+"""Requests of a step, each with the one that a redirect asks for."""
 
 
 def differing(inputs: list[list[Any]], found: list[Any], expected: list[Any]) -> list[Any]:
