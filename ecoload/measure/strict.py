@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import types
@@ -92,7 +93,7 @@ class Strict:
         return {int: self.count, str: self.text, bool: self.flag}[hint](value, place)
 
     def _dataclass(self, cls: Any, value: Any, place: str) -> Any:
-        tree, hints = self.mapping(value, place), get_type_hints(cls)
+        tree, hints = self.mapping(value, place), _hints(cls)
         made = {}
         for field in dataclasses.fields(cls):
             within = f"{place}.{field.name}" if place else field.name
@@ -103,10 +104,17 @@ class Strict:
             else:
                 if isinstance(value, dict):
                     self.wrong(within, "is missing")
-                made[field.name] = () if get_origin(hints[field.name]) is tuple else None
+                made[field.name] = _nothing(hints[field.name])
         for key in sorted(tree.keys() - hints.keys()):
             self.wrong(f"{place}.{_shown(key)}" if place else _shown(key), "is no key of this")
         return cls(**made)
+
+
+_hints = functools.cache(get_type_hints)
+
+
+def _nothing(hint: Any) -> Any:
+    return "" if hint is str else () if get_origin(hint) is tuple else None
 
 
 def rising(values: Sequence[float | None]) -> bool:
