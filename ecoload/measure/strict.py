@@ -14,9 +14,13 @@ import dataclasses
 import functools
 import itertools
 import math
+import stat
 import types
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from ecoload.errors import UsageError
 
 MOST_COUNT = 2**53
 MOST_NUMBER = 1e15
@@ -26,10 +30,12 @@ _RATE = "_rate"
 
 
 class Strict:
-    """A reader of one tree. `problems` are `place: what is wrong`."""
+    """A reader of one tree. `problems` are `place: what is wrong`; with `more` a mapping may hold other keys
+    than those asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, more: bool = False) -> None:
         self._found: dict[str, str] = {}
+        self._more = more
 
     @property
     def problems(self) -> list[str]:
@@ -44,6 +50,13 @@ class Strict:
             return value
         self.wrong(place, f"expected an object, got {_shown(value)}")
         return {}
+
+    def listed(self, value: Any, place: str) -> list[Any]:
+        """A list; an empty one where there is another thing."""
+        if isinstance(value, list):
+            return value
+        self.wrong(place, f"expected a list, got {_shown(value)}")
+        return []
 
     def number(self, value: Any, place: str, most: float = MOST_NUMBER) -> float | None:
         """A number from 0 to `most`."""
@@ -84,10 +97,8 @@ class Strict:
         if dataclasses.is_dataclass(hint):
             return self._dataclass(hint, value, place)
         if get_origin(hint) is tuple:
-            if not isinstance(value, list):
-                self.wrong(place, f"expected a list, got {_shown(value)}")
-                return ()
-            return tuple(self.of(get_args(hint)[0], one, f"{place}[{i}]") for i, one in enumerate(value))
+            items = enumerate(self.listed(value, place))
+            return tuple(self.of(get_args(hint)[0], one, f"{place}[{index}]") for index, one in items)
         if hint is float:
             return self.number(value, place, 1.0 if place.endswith(_RATE) else MOST_NUMBER)
         return {int: self.count, str: self.text, bool: self.flag}[hint](value, place)
@@ -105,7 +116,7 @@ class Strict:
                 if isinstance(value, dict):
                     self.wrong(within, "is missing")
                 made[field.name] = _nothing(hints[field.name])
-        for key in sorted(tree.keys() - hints.keys()):
+        for key in () if self._more else sorted(tree.keys() - hints.keys()):
             self.wrong(f"{place}.{_shown(key)}" if place else _shown(key), "is no key of this")
         return cls(**made)
 
@@ -115,6 +126,29 @@ _hints = functools.cache(get_type_hints)
 
 def _nothing(hint: Any) -> Any:
     return "" if hint is str else () if get_origin(hint) is tuple else None
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """The content of a plain file of at most `most` bytes. Raises UsageError for anything else: a pipe or a
+    device would never end."""
+    try:
+        check_plain(path, most)
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    if len(content) > most:
+        raise UsageError(f"{path}: more than {most:,} bytes")
+    return content
+
+
+def check_plain(path: Path, most: int) -> None:
+    """Raises UsageError where a file is no plain one, or larger than that; OSError where it is not there."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path}: not a plain file")
+    if found.st_size > most:
+        raise UsageError(f"{path}: {found.st_size:,} bytes; at most {most:,} are read")
 
 
 def rising(values: Sequence[float | None]) -> bool:

@@ -118,7 +118,7 @@ def test_what_is_no_summary_is_refused_with_the_reason(data: bytes, said: str) -
 
 def test_a_file_with_ever_so_many_mistakes_does_not_fill_the_screen() -> None:
     tree = OURS | {"routes": [{}] * 1000}
-    with pytest.raises(UnusableSummary, match="more$") as caught:
+    with pytest.raises(UnusableSummary, match=r"more$") as caught:
         read_summary(orjson.dumps(tree))
     assert str(caught.value).count("\n") < 50
 
