@@ -183,7 +183,7 @@ def _reasons(verdict: Finding, whole: Sequence[Change], routes: Sequence[RouteCh
     for of, changes in (("the whole", whole), *((route.route, route.figures) for route in routes)):
         for change in changes:
             if change.finding is verdict and change.decides:
-                yield f"{of}: {change.figure} {change.reason}"
+                yield f"{of} {change.figure}: {change.reason}"
     if verdict is Finding.INCONCLUSIVE:
         for route in routes:
             if not _findings(route.figures):

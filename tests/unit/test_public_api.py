@@ -18,7 +18,9 @@ from ecoload.measure.outcome import Outcome
 
 NAMES = ["VU", "__version__"]
 
-COMMANDS = set("approve cleanup data export plan readiness report run sandbox suite validate".split())
+COMMANDS = set(
+    "approve cleanup compare data export import plan readiness report run sandbox suite validate".split()
+)
 
 COMMON_OPTIONS = {
     "--targets",
