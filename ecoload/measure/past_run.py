@@ -49,7 +49,6 @@ class PastRoute:
     response_ms: PastLatency
     service_ms: PastLatency
     unsent: int | None = None
-    errors: int | None = None
     samples: int | None = None
     verdict: str = ""
     kept: Kept | None = None

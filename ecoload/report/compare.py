@@ -163,6 +163,10 @@ def _whole(tree: Tree) -> Iterator[tuple[str, str, str]]:
     for route in tree["routes"]:
         found = {one["figure"]: one for one in route["figures"]}
         text = f"requests {_arrow(whole, found['requests'])} · rate {_arrow(rate, found['rps'])}/s"
+        before, after = (verdict or NOTHING for verdict in route["verdicts"])
+        text += (
+            "" if before == after == NOTHING else f" · {before if before == after else f'{before} → {after}'}"
+        )
         yield "Routes", f"{route['route']}: {text}", ""
 
 

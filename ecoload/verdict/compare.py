@@ -62,8 +62,8 @@ def compare(
     figures = [_Route(one, other, judged_on, tolerance).figures() for one, other in asked]
     _judge([figure for route in figures for figure in route if isinstance(figure, _Judged)])
     routes = tuple(
-        RouteChange(one.route, worst(_findings(changes)), changes)
-        for (one, _), route in zip(asked, figures, strict=True)
+        RouteChange(one.route, worst(_findings(changes)), (one.verdict, other.verdict), changes)
+        for (one, other), route in zip(asked, figures, strict=True)
         for changes in [tuple(item.change if isinstance(item, _Judged) else item for item in route)]
     )
     whole = tuple(_whole(before, after))

@@ -46,8 +46,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class RouteChange:
+    """One route that both sent to. `verdicts` are those of its service levels before and after, empty where
+    none is declared."""
+
     route: str
     finding: Finding
+    verdicts: tuple[str, str]
     figures: tuple[Change, ...]
 
 

@@ -5,8 +5,9 @@ Rules
 - A percentile is not compared by itself: the runs' times are split at the middle of the two percentiles,
   and the shares above it are compared. So a stall that one run happened not to see weighs as much as it is,
   and a percentile between two modes does not jump.
-- How sure a share is comes from the block bootstrap of its run, and is never less than independent requests
-  would make it. Few stretches to draw from make it less sure: Student's t.
+- A difference must be more than chance twice: by the block bootstrap of both runs, where few stretches to
+  draw from make it less sure (Student's t), and as if all requests were independent, since a run in which
+  nothing of a kind happened does not vary at all.
 - Of many figures some differ much by chance. Holm's rule keeps the chance of a single false one below
   `FALSE_ALARM` over all of them.
 """
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
 from ecoload.measure.blocks import Block, highest_us, lowest_us
 from ecoload.measure.bootstrap import FEWEST_BLOCKS, Floats, share_draws, stretches
 
-FALSE_ALARM = 0.0025
+FALSE_ALARM = 0.001
 SEEDS = (1, 2)
 """The draws of the two runs have nothing to do with one another."""
 MOST_FREEDOM = 1000
@@ -51,15 +53,17 @@ def chance_of_share(before: tuple[Floats, Floats], after: tuple[Floats, Floats])
     sums = [(float(part.sum()), float(whole.sum())) for part, whole in (before, after)]
     if not all(whole for _, whole in sums):
         return None
-    variances = [_variance(*one, seed) for one, seed in zip((before, after), SEEDS, strict=True)]
+    apart = abs(sums[1][0] / sums[1][1] - sums[0][0] / sums[0][1])
+    if not apart:
+        return 1.0
     together = sum(part for part, _ in sums) / sum(whole for _, whole in sums)
     independent = together * (1 - together) * sum(1 / whole for _, whole in sums)
-    variance = max(sum(variances), independent)
-    apart = abs(sums[1][0] / sums[1][1] - sums[0][0] / sums[0][1])
-    if variance <= 0:
-        return 0.0 if apart else 1.0
-    drawn = [stretches(len(whole)) - 1 for _, whole in (before, after)]
-    return upper_tail(apart / math.sqrt(variance), _freedom(variances, drawn))
+    chance = NormalDist().cdf(-apart / math.sqrt(independent))
+    variances = [_variance(*one, seed) for one, seed in zip((before, after), SEEDS, strict=True)]
+    if not any(variances):
+        return chance
+    freedom = _freedom(variances, [_draws(len(whole)) for _, whole in (before, after)])
+    return max(chance, upper_tail(apart / math.sqrt(sum(variances)), freedom))
 
 
 def stand_out(chances: Sequence[float]) -> list[bool]:
@@ -95,11 +99,16 @@ def _variance(part: Floats, whole: Floats, seed: int) -> float:
     return float(np.nanvar(draws)) * count / (count - 1)
 
 
-def _freedom(variances: Sequence[float], drawn: Sequence[int]) -> int:
+def _draws(blocks: int) -> float:
+    """How many draws the variance of a share rests on: overlapping stretches tell half as much again as those
+    that do not (Meketon and Schmeiser)."""
+    return 1.5 * (stretches(blocks) - 1)
+
+
+def _freedom(variances: Sequence[float], draws: Sequence[float]) -> int:
     """Welch's degrees of freedom."""
-    below = sum(variance**2 / count for variance, count in zip(variances, drawn, strict=True))
-    found = sum(variances) ** 2 / below if below > 0 else sum(drawn)
-    return max(1, min(int(found), MOST_FREEDOM))
+    below = sum(variance**2 / count for variance, count in zip(variances, draws, strict=True))
+    return max(1, min(int(sum(variances) ** 2 / below), MOST_FREEDOM))
 
 
 def _above(blocks: Sequence[Block], us: float) -> tuple[Floats, Floats]:
