@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -21,11 +21,12 @@ from rich.text import Text
 from ecoload.report.forms import NOTHING, change, clean, ms, number, rate, share, span, whole
 from ecoload.report.rows import tool
 from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
+from ecoload.verdict.comparison import MAY_BE_CHANCE
 
 Tree = Mapping[str, Any]
 
 ROOMY = 100
-WORDS = {
+_WORDS = {
     "REGRESSION": ("regression", "bold red"),
     "IMPROVEMENT": ("improvement", "bold green"),
     "NO_DIFFERENCE": ("no difference", "dim"),
@@ -89,32 +90,51 @@ def _head(tree: Tree) -> Iterator[tuple[str, str, str]]:
         yield "Note", note, ""
 
 
-def _figures(tree: Tree, *, roomy: bool) -> Table:
+def _figures(tree: Tree, *, roomy: bool) -> Group:
+    """A head, and below it each route's name and rows, in columns that are the same for all."""
     judged_on = str(tree["judged_on"])
-    other = "service" if judged_on == "response" else ""
-    table = plain_table()
-    table.add_column("", overflow="fold", min_width=8)
-    for name, width in (("Before", 7), ("After", 7), ("Change", 9), ("", 7)):
-        table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    table.add_column("95 % interval", justify="right", no_wrap=True, min_width=16)
-    table.add_column("", no_wrap=True, min_width=13)
-    if roomy and other:
-        table.add_column("Service", justify="right", no_wrap=True)
-        table.add_column("", justify="right", no_wrap=True)
+    other = "service" if roomy and judged_on == "response" else ""
     blocks = [(route["route"], route["figures"]) for route in tree["routes"]]
     if len(blocks) > 1 and any(one["figure"].endswith("_ms") and one["before"] for one in tree["whole"]):
         blocks.append(("all routes", tree["whole"]))
-    for name, figures in blocks:
-        by_name = {one["figure"]: one for one in figures}
-        table.add_row(Text(clean(name), "bold"))
-        table.add_row(*_row("errors", by_name["error_rate"]))
-        for percentile in _PERCENTILES:
-            one = by_name[f"{judged_on}_{percentile}_ms"]
-            beside = by_name[f"{other}_{percentile}_ms"] if roomy and other else None
-            table.add_row(*_row(percentile.upper(), one, beside))
-    table.caption = Text(_caption(tree), "dim")
-    table.caption_justify = "left"
+    rows = [(str(name), _rows(figures, judged_on, other)) for name, figures in blocks]
+    heads = ["", "Before", "After", "Change", "", "95 % interval", "", *(["Service", ""] if other else [])]
+    cells = [[Text(head) for head in heads], *(row for _, block in rows for row in block)]
+    widths = [
+        max(width, *(cell.cell_len for cell in column))
+        for width, column in zip(_WIDTHS, zip(*cells, strict=True), strict=False)
+    ]
+    parts: list[RenderableType] = [_table(widths, heads, [])]
+    for name, block in rows:
+        parts += [Text(clean(name), "bold", overflow="fold"), _table(widths, heads, block, show_header=False)]
+    return Group(*parts, Text(_caption(tree), "dim"))
+
+
+_WIDTHS = (7, 7, 7, 8, 6, 16, 13, 13, 6)
+
+
+def _table(widths: list[int], heads: list[str], body: list[list[Text]], *, show_header: bool = True) -> Table:
+    table = plain_table()
+    table.show_header = show_header
+    for index, (head, width) in enumerate(zip(heads, widths, strict=True)):
+        table.add_column(head, justify="left" if index in (0, 6) else "right", min_width=width)
+    for row in body:
+        table.add_row(*row)
     return table
+
+
+def _rows(figures: list[Tree], judged_on: str, other: str) -> list[list[Text]]:
+    by_name = {one["figure"]: one for one in figures}
+    rows = [_row("errors", by_name["error_rate"])]
+    if other:
+        rows[0] += [Text(), Text()]
+    for percentile in _PERCENTILES:
+        row = _row(percentile.upper(), by_name[f"{judged_on}_{percentile}_ms"])
+        if other:
+            beside = by_name[f"{other}_{percentile}_ms"]
+            row += [Text(_arrow(ms, beside), "dim"), Text(change(beside["relative"]), "dim")]
+        rows.append(row)
+    return rows
 
 
 def _caption(tree: Tree) -> str:
@@ -123,17 +143,19 @@ def _caption(tree: Tree) -> str:
     return f"{times}; in brackets: decides nothing" if bracketed else times
 
 
-def _row(name: str, one: Tree, beside: Tree | None = None) -> list[Text]:
+def _row(name: str, one: Tree) -> list[Text]:
     is_rate = one["figure"] == "error_rate"
     write = _share if is_rate else ms
     difference = number(one["difference"])
     apart = NOTHING if difference is None else _points(difference) if is_rate else _signed_ms(difference)
-    word, style = WORDS.get(str(one["finding"]), ("", ""))
+    word, style = _WORDS.get(str(one["finding"]), ("", ""))
+    if one["reason"] == MAY_BE_CHANCE:
+        word = "may be chance"
     if word and not one["decides"]:
         word, style = f"({word})", "dim"
     strong = style if one["finding"] in ("REGRESSION", "IMPROVEMENT") else ""
-    cells = [
-        Text(f"  {name}"),
+    return [
+        Text(f" {name}"),
         Text(write(one["before"])),
         Text(write(one["after"]), strong),
         Text(apart),
@@ -141,9 +163,6 @@ def _row(name: str, one: Tree, beside: Tree | None = None) -> list[Text]:
         Text(_interval(one["interval"], is_rate), "dim"),
         Text(word, style),
     ]
-    if beside is not None:
-        cells += [Text(_arrow(ms, beside), "dim"), Text(change(beside["relative"]), "dim")]
-    return cells
 
 
 def _whole(tree: Tree) -> Iterator[tuple[str, str, str]]:

@@ -27,7 +27,15 @@ from ecoload.measure.hlog import Kind
 from ecoload.measure.past_run import PastRoute, PastRun, latency_of
 from ecoload.measure.rebuild import Kept
 from ecoload.verdict.comparable import comparable
-from ecoload.verdict.comparison import Change, Comparison, Finding, RouteChange, Side, worst
+from ecoload.verdict.comparison import (
+    MAY_BE_CHANCE,
+    Change,
+    Comparison,
+    Finding,
+    RouteChange,
+    Side,
+    worst,
+)
 from ecoload.verdict.difference import SEEDS, chance_of_errors, chance_of_percentile, stand_out
 from ecoload.verdict.slo import samples_needed
 
@@ -154,7 +162,7 @@ def _judge(figures: Sequence[_Judged]) -> None:
             finding = Finding.REGRESSION if worse else Finding.IMPROVEMENT
             reason = f"{'worse' if worse else 'better'}, and more than chance"
         elif figure.beyond:
-            reason = "it may be chance"
+            reason = MAY_BE_CHANCE
         figure.change = replace(figure.change, finding=finding, reason=reason)
 
 

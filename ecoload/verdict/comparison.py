@@ -19,6 +19,8 @@ from ecoload.measure.result import plain
 from ecoload.plan import to_tree
 
 SCHEMA = "ecoload.compare/1"
+MAY_BE_CHANCE = "beyond the tolerance, and it may be chance"
+"""The reason of a NO_DIFFERENCE that looks like one."""
 
 
 class Finding(StrEnum):

@@ -34,6 +34,8 @@ def chance_of_percentile(
 ) -> float | None:
     """The p value (one-sided) of the two values of a percentile being so far apart; None where there are too
     few blocks to tell."""
+    if min(len(before), len(after)) < FEWEST_BLOCKS:
+        return None
     middle = math.sqrt(max(before_us, 1.0) * max(after_us, 1.0))
     return chance_of_share(_above(before, middle), _above(after, middle))
 
@@ -113,13 +115,12 @@ def _freedom(variances: Sequence[float], draws: Sequence[float]) -> int:
 
 def _above(blocks: Sequence[Block], us: float) -> tuple[Floats, Floats]:
     """How many times of each block are above `us` (those in its own bin by half), and how many there are."""
-    above = np.zeros(len(blocks))
-    whole = np.zeros(len(blocks))
-    for index, block in enumerate(blocks):
-        bins, counts = block.bins.astype(np.int64), block.counts.astype(np.float64)
-        over, under = lowest_us(bins) > us, highest_us(bins) < us
-        whole[index] = counts.sum()
-        above[index] = counts[over].sum() + counts[~over & ~under].sum() / 2
+    bins = np.concatenate([block.bins for block in blocks]).astype(np.int64)
+    counts = np.concatenate([block.counts for block in blocks]).astype(np.float64)
+    block = np.repeat(np.arange(len(blocks)), [len(block.bins) for block in blocks])
+    part = np.where(lowest_us(bins) > us, 1.0, np.where(highest_us(bins) < us, 0.0, 0.5))
+    above: Floats = np.bincount(block, counts * part, len(blocks))
+    whole: Floats = np.bincount(block, counts, len(blocks))
     return above, whole
 
 

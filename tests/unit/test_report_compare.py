@@ -10,6 +10,7 @@ import pytest
 from ecoload.measure.past_run import PastLatency, PastRoute, PastRun, PastValidity
 from ecoload.report.compare import print_comparison
 from ecoload.verdict.compare import compare
+from ecoload.verdict.comparison import MAY_BE_CHANCE
 from tests.unit.report_samples import BREAKOUT
 from tests.unit.test_report_terminal import console, said
 
@@ -71,12 +72,13 @@ def test_the_verdict_comes_first_and_then_why() -> None:
     assert lines[2].strip().startswith("• ingest errors: chance cannot be told")
 
 
-def test_an_equal_run_says_so_and_shows_a_count_once() -> None:
-    text = shown(a_run(), a_run(run_id="r2"))
+@pytest.mark.parametrize("width", [80, 100])
+def test_an_equal_run_says_so_and_shows_a_count_once(width: int) -> None:
+    text = shown(a_run(), a_run(run_id="r2"), width)
     assert "NO DIFFERENCE" in text
     assert "requests 24,000 · rate 199.8/s" in text
     assert "dropped 0" in text
-    assert "no difference" in text
+    assert text.count(" no difference") == 2 * 5 + 1, "in each row of both routes, and in the headline"
 
 
 @pytest.mark.parametrize(("width", "there"), [(99, False), (100, True)])
@@ -101,3 +103,11 @@ def test_foreign_texts_cannot_leave_their_place() -> None:
     assert not {"\x1b", "\u202e", "\u2028", "\x00"} & set(text)
     assert "[red]" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_looks_like_a_difference_and_may_be_chance_says_so() -> None:
+    tree = compare(a_run(), a_run(run_id="r2"), ("a", "b")).to_json()
+    tree["routes"][0]["figures"][4] |= {"reason": MAY_BE_CHANCE}
+    by = console(80)
+    print_comparison(tree, by)
+    assert said(by).count("may be chance") == 1

@@ -63,13 +63,13 @@ def test_equal_runs_are_accused_in_fewer_than_two_of_a_hundred_cases() -> None:
 @pytest.mark.parametrize(("factor", "error_rate"), [(1.3, 0.01), (1.0, 0.05)])
 def test_a_slower_or_failing_run_is_found_out(factor: float, error_rate: float) -> None:
     rng = np.random.default_rng(7)
-    found = [accused(a_run(rng), a_run(rng, factor, error_rate)) for _ in range(20)]
-    assert sum(found) >= 19
+    found = [accused(a_run(rng), a_run(rng, factor, error_rate)) for _ in range(12)]
+    assert sum(found) >= 11
 
 
 def test_a_faster_run_is_not_accused() -> None:
     rng = np.random.default_rng(8)
-    assert not any(accused(a_run(rng, 1.5), a_run(rng)) for _ in range(10))
+    assert not any(accused(a_run(rng, 1.5), a_run(rng)) for _ in range(6))
 
 
 def test_a_stall_that_one_run_happened_to_see_is_no_regression() -> None:
@@ -88,7 +88,7 @@ def test_runs_without_any_error_do_not_differ_and_short_ones_cannot_be_told() ->
     quiet = a_run(np.random.default_rng(1), error_rate=0.0)
     assert chance_of_errors(quiet, quiet) == 1.0
     assert chance_of_errors(quiet, quiet[:7]) is None
-    assert chance_of_percentile(quiet[:7], quiet, 1, 2) is None
+    assert chance_of_percentile(quiet[:7], quiet, 1, 2) is chance_of_percentile((), (), 1, 2) is None
 
 
 def test_what_never_varies_and_is_apart_is_no_chance() -> None:
