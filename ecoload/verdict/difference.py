@@ -119,8 +119,8 @@ def _above(blocks: Sequence[Block], us: float) -> tuple[Floats, Floats]:
     counts = np.concatenate([block.counts for block in blocks]).astype(np.float64)
     block = np.repeat(np.arange(len(blocks)), [len(block.bins) for block in blocks])
     part = np.where(lowest_us(bins) > us, 1.0, np.where(highest_us(bins) < us, 0.0, 0.5))
-    above: Floats = np.bincount(block, counts * part, len(blocks))
-    whole: Floats = np.bincount(block, counts, len(blocks))
+    above: Floats = np.bincount(block, weights=counts * part, minlength=len(blocks)).astype(np.float64)
+    whole: Floats = np.bincount(block, weights=counts, minlength=len(blocks)).astype(np.float64)
     return above, whole
 
 
