@@ -18,14 +18,12 @@ from typing import Any
 
 from ecoload.errors import UsageError
 from ecoload.measure.plan_file import read_plan
-from ecoload.measure.rebuild import Kept, read_kept
+from ecoload.measure.rebuild import MOST_BYTES, Kept, read_kept
 from ecoload.measure.result import Latency
 from ecoload.measure.series import ALL
 from ecoload.measure.strict import Strict, check_plain
 from ecoload.plan import to_tree
 
-MOST_BYTES = 1 << 30
-"""Of each file of a folder."""
 _SHOWN = 20
 
 

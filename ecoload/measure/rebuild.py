@@ -30,10 +30,14 @@ from ecoload.measure.outcome import Outcome
 from ecoload.measure.plan_file import read_plan
 from ecoload.measure.recorder import queue_route, route_names
 from ecoload.measure.series import ALL, read_series
+from ecoload.measure.strict import check_plain
 from ecoload.plan import Plan
 
 Rows = list[dict[str, str]]
 
+MOST_BYTES = 1 << 30
+"""Of each file that is read."""
+_FILES = ("plan.json", "latency.hlog", "series.csv", "memory.csv")
 _KINDS: tuple[Kind, ...] = ("response", "service")
 _COUNT, _NUMBER = re.compile("[0-9]{1,15}"), re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _COUNTS = ("requests", "errors", "unsent")
@@ -57,6 +61,9 @@ class Rebuilt:
 def rebuild(folder: Path) -> Rebuilt:
     """The figures of the run in `folder` (`plan.json`, `latency.hlog`, `series.csv`, and `memory.csv` where
     there is one). Raises UsageError when another is missing, or one is broken before its last line."""
+    for name in _FILES:
+        if (folder / name).exists():
+            check_plain(folder / name, MOST_BYTES)
     plan = read_plan(folder / "plan.json")
     rows = _rows(folder)
     cells = _Cells(folder / "latency.hlog")

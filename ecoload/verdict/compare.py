@@ -8,8 +8,8 @@ Rules
   is the same the other way. Everything else is no difference that can be told.
 - The tolerance of an error rate is a tenth of a percentage point, or the tolerance's share of what it was,
   whichever is more.
-- A difference beyond the tolerance is INCONCLUSIVE where chance cannot be told from it: too few samples, too
-  short a run, no histograms. So is everything where the two are no runs of the same thing.
+- A figure that is worse beyond the tolerance is INCONCLUSIVE where chance cannot be told from it: too few
+  samples, too short a run, no histograms. So is everything where the two are no runs of the same thing.
 - A P99 without enough samples, and a figure that a run does not have, decide nothing.
 - ecoload counts a dropped iteration as an error of its route. Where k6 made a run, drops stand by themselves.
 """
@@ -155,15 +155,16 @@ def _judge(figures: Sequence[_Judged]) -> None:
     surely = {id(figure) for figure, stood in zip(told, stands, strict=True) if stood}
     for figure in figures:
         worse = (figure.change.difference or 0.0) > 0
-        finding, reason = Finding.NO_DIFFERENCE, "within the tolerance"
+        finding, reason, decides = Finding.NO_DIFFERENCE, "within the tolerance", True
         if figure.beyond and figure.chance is None:
-            finding, reason = Finding.INCONCLUSIVE, f"chance cannot be told: {figure.untold}"
+            finding, decides = Finding.INCONCLUSIVE, worse
+            reason = f"{'worse' if worse else 'better'}; chance cannot be told: {figure.untold}"
         elif figure.beyond and id(figure) in surely:
             finding = Finding.REGRESSION if worse else Finding.IMPROVEMENT
             reason = f"{'worse' if worse else 'better'}, and more than chance"
         elif figure.beyond:
             reason = MAY_BE_CHANCE
-        figure.change = replace(figure.change, finding=finding, reason=reason)
+        figure.change = replace(figure.change, finding=finding, reason=reason, decides=decides)
 
 
 def _whole(before: PastRun, after: PastRun) -> Iterator[Change]:

@@ -96,7 +96,7 @@ def imported_run(summary: K6Summary, facts: ImportFacts) -> RunResult:
         connections=(),
         generator=None,
         slowest=(),
-        notes=(f"imported from {facts.source}", _SERVICE_ONLY, _NO_END, *summary.notes),
+        notes=(_origin(summary, facts), _SERVICE_ONLY, _NO_END, *summary.notes),
     )
 
 
@@ -157,6 +157,10 @@ def _reasons(thresholds: tuple[ThresholdResult, ...], plain: Verdict) -> list[st
     if plain is Verdict.PASS:
         return ["every threshold of k6's holds"]
     return [f"{one.source}: {one.reason}" for one in thresholds if one.verdict is plain]
+
+
+def _origin(summary: K6Summary, facts: ImportFacts) -> str:
+    return f"imported from {facts.source}" + (f", run {summary.run_id}" if summary.run_id else "")
 
 
 def _rate(requests: int, seconds: float | None) -> float | None:

@@ -152,6 +152,14 @@ def test_a_pipe_in_place_of_the_log_gives_no_blocks(folder: Path) -> None:
     assert "not a plain file" in read(folder).no_blocks
 
 
+def test_a_pipe_among_the_files_of_a_killed_run_is_refused(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run", seconds=2, finished=False)
+    (folder / "series.csv").unlink()
+    os.mkfifo(folder / "series.csv")
+    with pytest.raises(UsageError, match="not a plain file"):
+        judged_again(folder)
+
+
 def test_a_plan_that_cannot_be_read_leaves_the_load_unknown(folder: Path) -> None:
     (folder / "plan.json").write_bytes(orjson.dumps({"loads": 1}))
     assert read(folder).loads is None

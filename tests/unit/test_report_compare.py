@@ -69,7 +69,7 @@ def test_the_verdict_comes_first_and_then_why() -> None:
     lines = [line for line in shown(*everything(), 120).splitlines() if line.strip()]
     assert lines[0].split()[0] == "INCONCLUSIVE"
     assert "cannot be told" in lines[1]
-    assert lines[2].strip().startswith("• ingest errors: chance cannot be told")
+    assert lines[2].strip().startswith("• ingest errors: worse; chance cannot be told")
 
 
 @pytest.mark.parametrize("width", [80, 100])

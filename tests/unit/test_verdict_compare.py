@@ -190,6 +190,12 @@ def test_against_k6_service_times_are_compared_and_chance_is_not_made_up(folders
     assert comparison.verdict is INCONCLUSIVE
     assert "no histograms" in figure(comparison, "service_p95_ms").reason
     assert figure(comparison, "response_p95_ms").finding is None
+    faster = dataclasses.replace(route.service_ms, p95=(route.service_ms.p95 or 0) * 0.75)
+    comparison = found(
+        before, dataclasses.replace(k6, routes=(dataclasses.replace(same, service_ms=faster),))
+    )
+    p95 = figure(comparison, "service_p95_ms")
+    assert (p95.finding, p95.decides, comparison.verdict) == (INCONCLUSIVE, False, NO_DIFFERENCE)
 
 
 def test_drops_that_stand_in_no_error_rate_are_not_passed_over(folders: dict[str, Path]) -> None:
