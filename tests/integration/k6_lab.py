@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecoload.export.k6 import helpers, redirects, steps
+from ecoload.export.k6 import helpers, steps
 from ecoload.export.k6.helpers import Helper
 from ecoload.export.k6.js import string
-from ecoload.export.k6.script import OWN
 from ecoload.measure.recorder import route_names
 from ecoload.plan import Plan
 
@@ -30,14 +29,13 @@ class Case:
     needs: frozenset[str] = frozenset()
 
 
-def evaluate(k6: Path, folder: Path, cases: Sequence[Case], plan: Plan | None = None) -> list[list[Any]]:
-    """What each function gives for each of its inputs; None for undefined. Redirects lead where they do in
-    scripts of `plan`."""
+def evaluate(k6: Path, folder: Path, cases: Sequence[Case]) -> list[list[Any]]:
+    """What each function gives for each of its inputs; None for undefined."""
     needs = frozenset().union(*(case.needs for case in cases))
     functions = "\n".join(f"  {case.function}," for case in cases)
     (folder / "inputs.json").write_text(json.dumps([list(case.inputs) for case in cases]))
     script = f"""
-{_top(needs, plan)}
+{_top(needs)}
 const INPUTS = JSON.parse(open("./inputs.json"));
 const FUNCTIONS = [
 {functions}
@@ -64,6 +62,11 @@ def script_of(plan: Plan, records: Mapping[str, Sequence[Any]], iterations: int,
         steps.teardown_steps(plan, scenario),
     ]
     before, iteration, after = (part.text for part in parts)
+    bases = "\n".join(
+        f"const {steps.base_url_name(there.app)} = "
+        f"{string(f'{there.scheme}://{there.authority}{there.base_path}')};"
+        for there in plan.origins
+    )
     data = "\n".join(
         f"const {steps.records_name(name)} = JSON.parse({string(json.dumps(list(rows)))});"
         for name, rows in records.items()
@@ -74,7 +77,8 @@ def script_of(plan: Plan, records: Mapping[str, Sequence[Any]], iterations: int,
         for route in route_names(plan)
     }
     return f"""
-{_top(frozenset().union(*(part.needs for part in parts)), plan)}
+{_top(frozenset().union(*(part.needs for part in parts)))}
+{bases}
 {data}
 export const options = {{
   userAgent: {string(plan.http.user_agent)},
@@ -121,17 +125,6 @@ def run(
     return done
 
 
-def _top(needs: Iterable[str], plan: Plan | None) -> str:
-    texts, imports = helpers.closure(needs, {**OWN, **helpers.HELPERS, "bearer": BEARER})
-    return "\n".join(
-        [*helpers.import_lines(imports), *(_constants(plan) if plan is not None else ()), *texts]
-    )
-
-
-def _constants(plan: Plan) -> Iterator[str]:
-    """Where the apps are, and where redirects may lead."""
-    for there in plan.origins:
-        url = f"{there.scheme}://{there.authority}{there.base_path}"
-        yield f"const {steps.base_url_name(there.app)} = {string(url)};"
-    secrets = [steps.secret_variable(plan, name) for name, _ in plan.secrets]
-    yield redirects.constants([plan], [there.app for there in plan.origins], secrets)
+def _top(needs: Iterable[str]) -> str:
+    texts, imports = helpers.closure(needs, {**helpers.HELPERS, "bearer": BEARER})
+    return "\n".join([*helpers.import_lines(imports), *texts])

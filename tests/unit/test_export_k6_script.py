@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ecoload.engine import program
 from ecoload.engine import tokens as engine
-from ecoload.engine.values import LEAST_SECRET
-from ecoload.export.k6 import redirects, tokens
+from ecoload.export.k6 import tokens
 from ecoload.export.k6.files import PLACE, chosen
 from ecoload.export.k6.js import CannotExport
 from ecoload.export.k6.parts import Part, Script
 from ecoload.export.k6.script import text_of
 from ecoload.export.tree import read_source, write
-from ecoload.plan import Step
 from ecoload.spec.workspace import load_workspace, make_plan
 
 ROOT = Path(__file__).parents[2]
@@ -117,16 +114,12 @@ def script(tmp_path: Path) -> Callable[..., str]:
     """The script of a small workspace, with another address, more keys of its app, or another environment."""
 
     def text(
-        base_url: str = "sandbox",
-        more: str = "",
-        changes: tuple[str, str] = ("", ""),
-        steps: str = STEPS,
-        **environ: str,
+        base_url: str = "sandbox", more: str = "", changes: tuple[str, str] = ("", ""), **environ: str
     ) -> str:
         (tmp_path / "scenarios").mkdir(exist_ok=True)
         targets = SHOP.replace("BASE_URL", base_url).replace("MORE", more).replace(*changes)
         (tmp_path / "targets.yaml").write_text(targets)
-        (tmp_path / "scenarios" / "shop.yaml").write_text(steps)
+        (tmp_path / "scenarios" / "shop.yaml").write_text(STEPS)
         (made,) = chosen(read_source(tmp_path / "targets.yaml", None, environ))
         return made.content.decode()
 
@@ -249,86 +242,6 @@ def test_a_script_may_hold_all_loads_of_a_plan() -> None:
     assert 'exec: "runA8"' in text
     assert 'exec: "runA8Filters"' in text
     assert 'const SCRIPT = "both.js";' in text
-
-
-ROUTES = """\
-    routes:
-      home: {get: /, effect: none}
-      ask: {post: /ask, effect: none}
-      make: {post: /make, effect: write, namespace: {in: json, at: ns}}
-      put: {put: "/{ns}/{id}", effect: write, namespace: {in: path, at: ns}}
-      fault: {post: /fault, effect: fault}
-"""
-LEADS = """\
-const LEADS = [
-  {
-    url: SHOP,
-    namespace: "perf_test",
-    routes: [["POST", "/ask"]],
-    effects: [
-      ["POST", "/make", "json", "ns"],
-      ["PUT", "/{ns}/{id}", "path", "ns"],
-      ["POST", "/fault"],
-    ],
-  },
-  {
-    url: NEAR,
-    routes: [
-      ["POST", "/make"],
-      ["GET", "/page"],
-    ],
-    effects: [],
-  },
-  { url: ALIVE, routes: [["GET", "/"]], effects: [] },
-];
-"""
-OTHERS = """\
-  near:
-    base_url: https://shop.example/${NEAR:-near}
-    environment: staging
-    routes:
-      make: {post: /make, effect: none}
-      page: {get: /page, effect: none}
-      again: {get: /page, effect: none}
-  far:
-    base_url: ${FAR:-sandbox}
-    environment: staging
-    routes: {home: {get: /, effect: none}}
-  live: {base_url: https://live.example, routes: {home: {get: /, effect: none}}}
-  alive: {base_url: https://shop.example/live, environment: ENV, routes: {home: {get: /, effect: none}}}
-"""
-HOME = "    routes: {home: {get: /, effect: none}}\n"
-
-
-def test_redirects_lead_to_apps_that_the_script_knows(script: Callable[..., str]) -> None:
-    changes = (HOME, f"{ROUTES}{OTHERS.replace('ENV', 'staging')}")
-    text = script("https://shop.example", "writes: perf_test", changes)
-    assert LEADS in text
-    assert 'const NEAR = baseUrl("NEAR_URL", "https://shop.example/near");' in text
-    assert "FAR" not in text
-    assert "live.example" not in text
-
-
-def test_no_redirect_leads_to_production_that_nobody_approved(script: Callable[..., str]) -> None:
-    changes = (HOME, f"{ROUTES}{OTHERS.replace('ENV', 'production')}")
-    text = script("https://shop.example", "writes: perf_test", changes)
-    assert "  { url: ALIVE, routes: [], effects: [] },\n" in text
-    assert "live.example" not in text
-
-
-def test_what_redirects_lead_to_is_left_out_where_none_is_followed(script: Callable[..., str]) -> None:
-    assert "const LEADS" in script()
-    assert "function request(" in script()
-    other = script(steps=STEPS.replace("home}", "home, redirects: none}"))
-    assert "LEADS" not in other
-    assert "function request(" not in other
-
-
-def test_redirects_are_as_ecoloads_own() -> None:
-    assert f"const REDIRECTS = {[*redirects.STATUSES]};" in redirects.REQUEST
-    assert frozenset(redirects.STATUSES) == program._REDIRECTS
-    assert f"secret.length >= {LEAST_SECRET})" in redirects.REQUEST
-    assert f"redirects = {Step(0, 0, 'GET', '/').redirects}, " in redirects.REQUEST
 
 
 def test_tokens_are_as_ecoloads_own() -> None:

@@ -27,6 +27,7 @@ from ecoload.plan import Call as Function
 from ecoload.spec.functions import as_text
 
 MISSING = Raw("undefined")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ORDERED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _PLAINER = "is not to be had in k6: write one of names and indices, such as $.a.b[0]"
 _LONGEST = 60
@@ -56,7 +57,7 @@ def judged(step: Step, names: Names, used: frozenset[str], variables: dict[str, 
     """Everything that decides what becomes of a step. `used` are the captures that something reads,
     `variables` what they are called in the script."""
     found = Judged([], [])
-    found.add(*_status(step))
+    found.add(*_status(step, names))
     check = step.check
     if check.duration_ns is not None:
         most = check.duration_ns / 1_000_000
@@ -87,16 +88,23 @@ def header_value(header: str) -> Node:
 # --- Status, headers, JSON ------------------------------------------------------------------------
 
 
-def _status(step: Step) -> tuple[str, Node]:
+def _status(step: Step, names: Names) -> tuple[str, Node]:
     statuses = step.check.status
     status = Raw("answer.status")
-    if not statuses:
+    tests: tuple[Node, ...]
+    if statuses:
+        name = f"status is {' or '.join(map(str, statuses))}"
+        several = f"[{', '.join(map(str, statuses))}].includes"
+        tests = (Binary("===", (status, statuses[0])) if len(statuses) == 1 else Call(several, (status,)),)
+    else:
+        name = "status is 200 to 399"
         tests = (Binary(">=", (status, 200)), Binary("<", (status, 400)))
-        return "status is 200 to 399", Binary("&&", tests)
-    name = f"status is {' or '.join(map(str, statuses))}"
-    if len(statuses) == 1:
-        return name, Binary("===", (status, statuses[0]))
-    return name, Call(f"[{', '.join(map(str, statuses))}].includes", (status,))
+    if step.redirects and (not statuses or _REDIRECTS.intersection(statuses)):
+        # ecoload would follow it.
+        names.needs.add("redirected")
+        name += ", and no redirect"
+        tests += (Not(Call("redirected", (Raw("answer"),))),)
+    return name, tests[0] if len(tests) == 1 else Binary("&&", tests)
 
 
 def _on_header(header: str, expect: Expect, names: Names) -> Node:

@@ -103,21 +103,12 @@ def _url(there: Origin) -> str:
 def reasons(workspace: Workspace, plan: Plan, loads: Sequence[Load]) -> tuple[str, ...]:
     """Why the loads need an approval, the number of VUs aside: at the addresses of the plan, and at those
     that hold where the environment says nothing."""
-    own = replace(plan, loads=tuple(loads), approval_over_vus=sys.maxsize)
-    found = (reason for variant in variants(workspace, own) for reason in reasons_for_approval(variant))
-    return tuple(dict.fromkeys(found))
-
-
-def variants(workspace: Workspace, plan: Plan) -> tuple[Plan, Plan]:
-    """The plan at its addresses, and at those that hold where the environment says nothing."""
     standing = [_standing(workspace, there.app) or there for there in plan.origins]
-    return plan, replace(plan, origins=tuple(standing))
-
-
-def is_written(workspace: Workspace, app: str) -> bool:
-    """Whether targets.yaml itself says where an app is."""
-    standing = _standing(workspace, app)
-    return standing is not None and not standing.embedded
+    variants = [
+        replace(plan, loads=tuple(loads), origins=tuple(origins), approval_over_vus=sys.maxsize)
+        for origins in (plan.origins, standing)
+    ]
+    return tuple(dict.fromkeys(reason for variant in variants for reason in reasons_for_approval(variant)))
 
 
 def constants(plan: Plan, places: Sequence[Address], needed: Sequence[str]) -> str:

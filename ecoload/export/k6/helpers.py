@@ -305,6 +305,17 @@ const utf8 = (text) => encoding.b64decode(encoding.b64encode(text));
 )
 
 _helper(
+    "redirected",
+    """
+// Whether an answer leads elsewhere. No redirect is followed, since nothing
+// would look at where it goes.
+function redirected(answer) {
+  const leads = [301, 302, 303, 307, 308].includes(answer.status);
+  return leads && answer.headers.Location !== undefined;
+}
+""",
+)
+_helper(
     "json",
     """
 // The JSON of an answer; undefined where it has none.

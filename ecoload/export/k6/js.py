@@ -100,26 +100,16 @@ def literal(value: Literal, column: int = 0, indent: int = 0, after: int = 1) ->
 def _array(value: list[Literal], column: int, indent: int, after: int) -> str:
     if not value:
         return "[]"
+    kinds = {type(item) for item in value if isinstance(item, list | Mapping) and len(item) > 1}
+    is_table = len(value) > 1 and len(kinds) == 1 and all(type(item) in kinds for item in value)
     flat = "[" + ", ".join(map(_flat, value)) + "]"
-    if not _breaks(value) and column + len(flat) + after <= WIDTH:
+    if not is_table and column + len(flat) + after <= WIDTH:
         return flat
     pad, rows = " " * (indent + 2), []
     for item in value:
-        fits = isinstance(item, Mapping) and not _breaks(item) and len(pad) + len(_flat(item)) + 1 <= WIDTH
+        fits = isinstance(item, Mapping) and len(pad) + len(_flat(item)) + 1 <= WIDTH
         rows.append(f"{pad}{_flat(item) if fits else literal(item, indent + 2, indent + 2)},\n")
     return "[\n" + "".join(rows) + " " * indent + "]"
-
-
-def _breaks(value: Literal) -> bool:
-    """Whether it stands on several lines however short it is: a table does, an array of arrays or objects of
-    several items each, and so what one is in."""
-    if isinstance(value, Mapping):
-        return any(map(_breaks, value.values()))
-    if not isinstance(value, list):
-        return False
-    kinds = {type(item) for item in value if isinstance(item, list | Mapping) and len(item) > 1}
-    is_table = len(value) > 1 and len(kinds) == 1 and all(type(item) in kinds for item in value)
-    return is_table or any(map(_breaks, value))
 
 
 def _flat(value: Literal) -> str:

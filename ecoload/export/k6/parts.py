@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ecoload.export.k6.guard import Address, addresses, is_written, variants
-from ecoload.export.k6.redirects import closed
+from ecoload.export.k6.guard import Address, addresses
 from ecoload.export.k6.steps import secret_variable
 from ecoload.export.k6.thresholds import Thresholds, thresholds
-from ecoload.guard.reach import at_one_address, steps
+from ecoload.guard.reach import steps
 from ecoload.plan import ClientCredentials, Load, Plan, Scenario, Step, to_tree
 from ecoload.spec.planning import secret_names
 from ecoload.spec.workspace import Workspace
@@ -78,28 +77,9 @@ class Script:
 
     @property
     def places(self) -> list[Address]:
-        """Where its requests and their redirects go. Raises CannotExport."""
-        asked = {step.origin for step in self.steps}
-        asked |= {self.auth.origin} if self.auth is not None else set()
-        return addresses(self.workspace, self.plan, {*asked, *(self._led_to(asked) if self.follows else ())})
-
-    @property
-    def follows(self) -> bool:
-        """Whether a step of it follows redirects."""
-        return any(step.redirects for step in self.steps)
-
-    @property
-    def plans(self) -> list[Plan]:
-        """The plan of each part, also as it is where the environment says nothing of addresses."""
-        return [plan for part in self.parts.values() for plan in variants(self.workspace, part.plan)]
-
-    def _led_to(self, asked: Iterable[int]) -> Iterator[int]:
-        """The further origins that a redirect may lead to, or that stand where one that is asked stands."""
-        near = [there for plan in self.plans for index in asked for there in at_one_address(plan, index)]
-        for index, there in enumerate(self.plan.origins):
-            written = is_written(self.workspace, there.app) and not closed(self.plans, index)
-            if written or there.app in {each.app for each in near}:
-                yield index
+        """Where its requests go. Raises CannotExport."""
+        tokens = {self.auth.origin} if self.auth is not None else set()
+        return addresses(self.workspace, self.plan, {step.origin for step in self.steps} | tokens)
 
     @property
     def secrets(self) -> list[str]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ecoload.export.k6 import executors, guard, redirects, summary, tokens
+from ecoload.export.k6 import executors, guard, summary, tokens
 from ecoload.export.k6.header import header
 from ecoload.export.k6.helpers import HELPERS, Helper, closure, import_lines
 from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, called, declaration, key, literal
@@ -74,9 +74,6 @@ class _Assembly:
         yield executors.SCALED
         yield "\n".join(place.declaration for place in self.places)
         yield guard.constants(self.plan, self.places, self.script.needed)
-        if self.script.follows:
-            apps = [place.app for place in self.places]
-            yield redirects.constants(self.script.plans, apps, self.script.secrets)
         if self.script.auth is not None:
             yield tokens.credentials(self.plan, self.script.auth)
 
@@ -297,7 +294,6 @@ function newRunId() {
 OWN = {
     "paced": Helper(PACED.text, tuple(PACED.needs)),
     "bearer": Helper(tokens.BEARER, ("fetchToken",)),
-    "request": Helper(redirects.REQUEST, ("http", "metrics", "text", "urlencode")),
     "fetchToken": Helper(tokens.FETCH_TOKEN, ("encoding", "http", "json")),
     "guard": Helper(guard.GUARD, ("exec",)),
     "baseUrl": Helper(guard.BASE_URL),

@@ -29,8 +29,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - smoke, baseline, ramp, spike, soak: Pacing is sleep, which
 //   iteration_duration holds too.
 // - burst: A start that finds no VU waits in ecoload, and k6 drops it. So all
@@ -80,25 +81,6 @@ const APPS = [["A7_URL", A7, LOOPBACK]];
 const NEEDED = ["A7_URL"];
 // More VUs than these need an approval.
 const APPROVAL_OVER_VUS = 60;
-
-// Where a redirect may lead: to what a step could ask. Those that have an effect
-// stand with the place of the namespace; without one, none leads there.
-const LEADS = [
-  {
-    url: A7,
-    namespace: "perf_test",
-    routes: [],
-    effects: [["POST", "/api/cta", "json", "namespace"]],
-  },
-];
-const DENIED = [
-  ["POST", "/v1/charges"],
-  ["POST", "/v1/charges/*/capture"],
-  ["POST", "/mock/stripe/v1/charges"],
-  ["POST", "/mock/stripe/v1/payment_intents/*/capture"],
-];
-// What must not go to another app.
-const SECRETS = [];
 
 const impressions = records("impressions");
 
@@ -297,10 +279,11 @@ export function setup() {
   const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };
 
   {
-    const answer = request("GET", `${A7}/sitemap.xml`, null, {
+    const answer = http.get(`${A7}/sitemap.xml`, {
       tags: { name: "(setup)" },
       headers: tracing(run),
       responseCallback: null,
+      redirects: 0,
     });
     demand("sitemap", answer, {
       "status is 200": answer.status === 200,
@@ -319,10 +302,11 @@ export function runA7(run) {
 function iterateA7(run) {
   const data = impressions[exec.scenario.iterationInTest % impressions.length];
 
-  let answer = request("GET", `${A7}/`, null, {
+  let answer = http.get(`${A7}/`, {
     tags: { name: "a7:home" },
     headers: tracing(run),
-    responseCallback: http.expectedStatuses(200, ...REDIRECTS),
+    responseCallback: http.expectedStatuses(200),
+    redirects: 0,
   });
   passed("a7:home", answer, {
     "status is 200": answer.status === 200,
@@ -332,10 +316,11 @@ function iterateA7(run) {
     ),
   });
 
-  answer = request("GET", `${A7}/browse`, null, {
+  answer = http.get(`${A7}/browse`, {
     tags: { name: "browse" },
     headers: tracing(run),
-    responseCallback: http.expectedStatuses(200, ...REDIRECTS),
+    responseCallback: http.expectedStatuses(200),
+    redirects: 0,
   });
   passed("browse", answer, {
     "status is 200": answer.status === 200,
@@ -345,30 +330,33 @@ function iterateA7(run) {
     ),
   });
 
-  answer = request("GET", `${A7}/browse/states`, null, {
+  answer = http.get(`${A7}/browse/states`, {
     tags: { name: "states" },
     headers: tracing(run),
-    responseCallback: http.expectedStatuses(200, ...REDIRECTS),
+    responseCallback: http.expectedStatuses(200),
+    redirects: 0,
   });
   passed("states", answer, {
     "status is 200": answer.status === 200,
     "body contains Wyoming": contains(answer.body, "Wyoming"),
   });
 
-  answer = request("GET", `${A7}/browse/majors`, null, {
+  answer = http.get(`${A7}/browse/majors`, {
     tags: { name: "majors" },
     headers: tracing(run),
-    responseCallback: http.expectedStatuses(200, ...REDIRECTS),
+    responseCallback: http.expectedStatuses(200),
+    redirects: 0,
   });
   passed("majors", answer, {
     "status is 200": answer.status === 200,
     "body contains Nursing": contains(answer.body, "Nursing"),
   });
 
-  answer = request("GET", `${A7}/sitemap.xml`, null, {
+  answer = http.get(`${A7}/sitemap.xml`, {
     tags: { name: "sitemap" },
     headers: tracing(run),
-    responseCallback: http.expectedStatuses(200, ...REDIRECTS),
+    responseCallback: http.expectedStatuses(200),
+    redirects: 0,
   });
   passed("sitemap", answer, {
     "status is 200": answer.status === 200,
@@ -376,8 +364,7 @@ function iterateA7(run) {
     "body contains </urlset>": contains(answer.body, "</urlset>"),
   });
 
-  answer = request(
-    "POST",
+  answer = http.post(
     `${A7}/api/cta`,
     JSON.stringify({
       namespace: "perf_test",
@@ -392,7 +379,8 @@ function iterateA7(run) {
         ...tracing(run),
         "Content-Type": "application/json",
       },
-      responseCallback: http.expectedStatuses(202, ...REDIRECTS),
+      responseCallback: http.expectedStatuses(202),
+      redirects: 0,
     },
   );
   const body = json(answer);
@@ -401,10 +389,11 @@ function iterateA7(run) {
     "$.emitted is true": body?.emitted === true,
   });
 
-  answer = request("GET", `${A7}/health`, null, {
+  answer = http.get(`${A7}/health`, {
     tags: { name: "a7:health" },
     headers: tracing(run),
-    responseCallback: http.expectedStatuses(200, ...REDIRECTS),
+    responseCallback: http.expectedStatuses(200),
+    redirects: 0,
   });
   passed("a7:health", answer, {
     "status is 200": answer.status === 200,
@@ -583,271 +572,6 @@ function vusOverTime({ startVUs, stages, vus, duration, maxDuration }) {
   return [...changes, [end, 0]];
 }
 
-// http.request, but for redirects: they are followed to where ecoload's guard
-// would let a step go, and nowhere else. Gives the last answer; what is not
-// followed is an error of the step.
-function request(method, url, body, { redirects = 10, ...params }) {
-  const first = { method, url, body, headers: params.headers };
-  let sent = first;
-  let answer = send(sent, params);
-  for (let hops = 0; REDIRECTS.includes(answer.status); hops += 1) {
-    if (hops === redirects) {
-      return unanswered(params, `more than ${redirects} redirects`);
-    }
-    const location = answer.headers.Location;
-    if (location === undefined) {
-      break; // an answer like any other
-    }
-    if (params.responseCallback !== null) {
-      errors.add(false, params.tags); // setup() is in no route's figures
-    }
-    sent = redirected(first, sent, answer.status, location);
-    if (!sent) {
-      return unanswered(params, "a redirect to where no step may go");
-    }
-    answer = send(sent, params);
-  }
-  return answer;
-}
-
-const REDIRECTS = [301, 302, 303, 307, 308];
-
-function send({ method, url, body, headers }, params) {
-  return http.request(method, url, body, { ...params, headers, redirects: 0 });
-}
-
-// What a step has in place of an answer where a redirect is not followed.
-function unanswered({ tags }, error) {
-  console.error(`${tags.name}: ${error}`);
-  const nothing = { headers: {}, body: null, timings: {} };
-  return { ...nothing, status: 0, error };
-}
-
-// The request that a redirect asks for; nothing where it must not be sent. The
-// body goes where the method changes, and no credentials go to another app.
-function redirected(first, last, status, location) {
-  const toGet = status === 303 || (status < 303 && last.method === "POST");
-  const method = toGet && last.method !== "HEAD" ? "GET" : last.method;
-  const from = appOf(last.url);
-  const there = placeOf(resolved(last.url, location));
-  const app = there && leadsTo(first, from, method, there);
-  if (!app) {
-    return undefined;
-  }
-  const target = there.path.slice(app.path.length) + there.query;
-  const body = method === last.method ? last.body : null;
-  const hides = (value) => app !== from && holdsSecret(value);
-  if (hides(target) || hides(body)) {
-    return undefined;
-  }
-  const dropped = [
-    "cookie",
-    ...(method === last.method ? [] : ["content-type", "content-encoding"]),
-    ...(app === from ? [] : ["authorization", "proxy-authorization"]),
-  ];
-  const kept = Object.entries(last.headers).filter(
-    ([name, value]) => !dropped.includes(name.toLowerCase()) && !hides(value),
-  );
-  const headers = Object.fromEntries(kept);
-  return { method, url: app.url + target, body, headers };
-}
-
-// Whether one of the secrets stands in what would be sent; in bytes, any may.
-function holdsSecret(value) {
-  const spellings = SECRETS.map((name) => __ENV[name])
-    .filter((secret) => secret.length >= 4)
-    .flatMap((secret) => [secret, urlencode(secret)]);
-  const isBytes = value instanceof ArrayBuffer;
-  return spellings.some((one) => isBytes || text(value).includes(one));
-}
-
-// The app that a redirect leads to; nothing where no step could be sent there.
-// What is denied is not asked, and what has an effect only as a write that
-// stays in its app and namespace, however a server may read the path.
-function leadsTo(first, from, method, there) {
-  const apps = appsAt(there);
-  const below = (app) => there.path.slice(app.path.length) || "/";
-  const isVerb = (verb) =>
-    ["*", method].includes(verb) || (verb === "GET" && method === "HEAD");
-  const isDenied = DENIED.some(
-    ([verb, form]) =>
-      isVerb(verb) &&
-      [there.path, ...apps.map(below)].some((path) => couldBe(path, form)),
-  );
-  const mayBe = (form) => fits(there.path, form) || couldBe(there.path, form);
-  const touched = PLACES.filter(
-    ({ address }) => address === there.address,
-  ).flatMap((app) =>
-    app.effects
-      .filter(([verb, path]) => isVerb(verb) && mayBe(app.path + path))
-      .map((effect) => ({ app, effect })),
-  );
-  const isSafe = touched.every(
-    ({ app, effect }) =>
-      app === from &&
-      apps.includes(app) &&
-      effect[0] === method &&
-      staysInside(first, app, effect, below(app), there.query),
-  );
-  const isKnown = apps.every(
-    (app) =>
-      (app.namespace && ["GET", "HEAD"].includes(method)) ||
-      [...app.routes, ...app.effects].some(
-        ([verb, path]) => verb === method && fits(below(app), path),
-      ),
-  );
-  if (isDenied || !isSafe || !isKnown) {
-    return undefined;
-  }
-  return apps.includes(from) ? from : apps[0];
-}
-
-// Whether a write has the app's namespace at its place. In headers and bodies,
-// which stay as they are, that is where the step has it.
-function staysInside(first, app, [, path, where, at], target, query) {
-  if (!where) {
-    return false; // never followed
-  }
-  if (where === "path") {
-    return fits(target, path.replace(`{${at}}`, app.namespace));
-  }
-  if (where === "query") {
-    const values = query
-      .slice(1)
-      .split("&")
-      .map((field) => field.replace(/\+/g, " ").split("="))
-      .filter(([name]) => decoded(name) === at)
-      .map(([, ...value]) => decoded(value.join("=")));
-    return (
-      fits(target, path) && values.length === 1 && values[0] === app.namespace
-    );
-  }
-  const own = appOf(first.url);
-  const step = placeOf(first.url).path.slice(own.path.length) || "/";
-  return (
-    fits(target, path) &&
-    own.effects.some(
-      (effect) =>
-        effect[0] === first.method &&
-        fits(step, effect[1]) &&
-        effect[2] === where &&
-        effect[3] === at,
-    )
-  );
-}
-
-// The apps that an address is one of: those with the longest path above it.
-function appsAt(there) {
-  const above = PLACES.filter(
-    ({ address, scheme, path }) =>
-      address === there.address &&
-      scheme === there.scheme &&
-      `${there.path}/`.startsWith(`${path}/`),
-  );
-  const longest = Math.max(...above.map(({ path }) => path.length));
-  return above.filter(({ path }) => path.length === longest);
-}
-
-function appOf(url) {
-  const place = placeOf(url);
-  return place && appsAt(place)[0];
-}
-
-// An address in its parts; nothing where two readers could read it differently.
-function placeOf(url) {
-  const host = "([a-z0-9._-]+|\\[[0-9a-f:.]+\\])(?::([1-9][0-9]*))?";
-  const form = new RegExp(
-    `^(https?)://${host}(/[^?#]*)?(\\?[^#]*)?(#.*)?$`,
-    "i",
-  );
-  const found = /^[!-[\]-~]+$/.test(url) && form.exec(url);
-  const plain = found && decoded(found[4] ?? "");
-  if (!found || plain === undefined || /(^|[/\\])\.\.?([;/\\]|$)/.test(plain)) {
-    return undefined;
-  }
-  const scheme = found[1].toLowerCase();
-  const port = found[3] ?? { http: "80", https: "443" }[scheme];
-  const address = `${found[2].toLowerCase()}:${port}`;
-  return { scheme, address, path: found[4] ?? "", query: found[5] ?? "" };
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return undefined;
-  }
-}
-
-// Whether a path is a declared one, each {name} of which is within a segment.
-function fits(path, declared) {
-  return pattern(declared.split(/\{[^{}]+\}/), "[^/]+").test(path);
-}
-
-// Whether a server could take a path for one of a form with * for what is
-// within a segment, and /** at its end for any rest: whatever its case, its
-// escapes, its slashes, and what a ; begins.
-function couldBe(path, form) {
-  const forms = readings(form.replace(/\{[^{}]+\}/g, "*")).map((reading) => {
-    const [, start, rest] = /^(.*?)(\/\*\*)?$/s.exec(reading);
-    return pattern(start.split("*"), "[^/]*", rest && "(/.*)?");
-  });
-  return readings(path).some((one) => forms.some((form) => form.test(one)));
-}
-
-function readings(path) {
-  const letters = (decoded(path) ?? path).replace(/\\/g, "/").normalize("NFKC");
-  const folded = letters.toUpperCase().toLowerCase();
-  return [folded, folded.replace(/;[^/]*/g, "")].map((reading) =>
-    reading.replace(/\/+/g, "/").replace(/\/$/, ""),
-  );
-}
-
-function pattern(texts, wildcard, end = "") {
-  const plain = texts.map((it) => it.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${plain.join(wildcard)}${end}$`, "s");
-}
-
-// A Location as an absolute address (RFC 3986, 5.2), as Python's urljoin reads
-// it.
-function resolved(base, location) {
-  const form = /^([a-z][a-z0-9+.-]*:)?(\/\/[^/?#]*)?([^?#]*)(\?[^#]+)?/i;
-  const [, scheme, host, home, query] = form.exec(base);
-  const [, other = scheme, elsewhere = "", path, own = ""] =
-    form.exec(location);
-  if (other.toLowerCase() !== scheme.toLowerCase()) {
-    return location;
-  }
-  if (elsewhere.length > 2) {
-    return scheme + elsewhere + path + own;
-  }
-  if (path === "") {
-    return scheme + host + home + (own || (query ?? ""));
-  }
-  const isRooted = path.startsWith("/");
-  const above = isRooted ? [] : home.split("/").slice(0, -1);
-  const names = [...above, ...path.split("/")];
-  const last = names.at(-1);
-  const kept = [];
-  names.forEach((name, index) => {
-    const isEmpty = name === "" && index > 0 && index < names.length - 1;
-    if (name === "..") {
-      kept.pop();
-    } else if (name !== "." && (isRooted || !isEmpty)) {
-      kept.push(name);
-    }
-  });
-  if (last === "." || last === "..") {
-    kept.push("");
-  }
-  return `${scheme}${host}/${kept.join("/").replace(/^\//, "")}${own}`;
-}
-
-const PLACES = LEADS.filter(({ url }) => placeOf(url)).map((app) => ({
-  ...app,
-  ...placeOf(app.url),
-}));
-
 // Refuses what ecoload's guard would, before anything is sent.
 function guard() {
   const missing = NEEDED.filter((name) => !__ENV[name]);
@@ -983,14 +707,6 @@ function text(value) {
     return value.toExponential().replace(/e-(\d)$/, "e-0$1");
   }
   return String(value);
-}
-
-// A value percent-encoded, all but letters, digits and -._~ of it.
-function urlencode(value) {
-  return encodeURIComponent(text(value)).replace(
-    /[!'()*]/g,
-    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
 }
 
 // The JSON of an answer; undefined where it has none.
