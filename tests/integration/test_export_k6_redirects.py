@@ -15,8 +15,8 @@ from ecoload.plan import NamespaceAt, Origin, Plan, ProtocolHeader, Route
 from tests.integration.k6_lab import Case, evaluate
 
 FOLLOWED = [
-    "g", "g/", "g/h.i", "b/x", "/base/g", "/base", "/base/", "/base?y", "?y", "g?y", "#s", "g#s", "g?y#s", "", ";x",
-    "g;x?y#s", "g.", ".g", "g..", "..g", "...", "g?y/../x", "g?next=%2Fh&u=http://x", "g?y?z", "1:2",
+    "g", "g/", "g/h.i", "b/x", "/base/g", "/base", "/base/", "/base?y", "?y", "g?y", "#s", "g#s", "g?y#s", "",
+    ";x", "g;x?y#s", "g.", ".g", "g..", "..g", "...", "g?y/../x", "g?next=%2Fh&u=http://x", "g?y?z", "1:2",
     "%41~!$&'()*+,;=@", "//a/base/g", "http://a/base/g?y", "%C3%A9",
 ]  # fmt: skip
 REFUSED = [
