@@ -49,10 +49,14 @@ from ecoload.measure.rebuild import rebuild
 from ecoload.measure.recorder import Recorder, route_names
 from ecoload.measure.result import Planned, RunResult, Status, ValidityStatus, Verdict
 from ecoload.measure.series import SeriesWriter
+from ecoload.measure.strict import read_plain
 from ecoload.plan import Plan, to_tree
+from ecoload.report.imported import SUMMARY
 from ecoload.verdict.conditions import ConditionWatch
 from ecoload.verdict.judge import RunFacts, judge
 
+MOST_BYTES = 64 << 20
+"""Of a run.json that is read."""
 LOOK_S = 0.25
 """How often signals are looked at while no frame comes."""
 ANSWERED = (Outcome.OK, Outcome.HTTP_ERROR, Outcome.CHECK_FAILED, Outcome.CAPTURE_FAILED, Outcome.DECODE)
@@ -382,12 +386,14 @@ def judged_again(folder: Path) -> dict[str, Any]:
     own = folder / "run.json"
     if own.exists():
         try:
-            result = orjson.loads(own.read_bytes())
-        except (OSError, orjson.JSONDecodeError) as error:
+            result = orjson.loads(read_plain(own, MOST_BYTES))
+        except orjson.JSONDecodeError as error:
             raise UsageError(f"{own}: cannot be read: {error}") from error
         if not isinstance(result, dict):
             raise UsageError(f"{own}: it holds no result")
         return result
+    if (folder / SUMMARY).exists():
+        raise UsageError(f"{folder}: an import that was cut off; `ecoload import k6-summary` again")
     found = rebuild(folder)
     facts = RunFacts(
         run_id=folder.name,

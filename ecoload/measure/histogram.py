@@ -15,6 +15,7 @@ Rules
 from __future__ import annotations
 
 import binascii
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ BINS = 23 * _HALF
 """Number of bins of a full histogram."""
 
 _PARTS = 1_000_000
+_OUTER = 8
+"""Bytes before what is compressed in a payload: a cookie and a length."""
+_LARGEST = 40 + 9 * BINS
+"""Bytes of a payload at most: its head, and nine of each bin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,20 +211,20 @@ def decode(payload: str, maximum: int | None = None) -> Sparse:
     """The histogram in a V2 payload of the same range and digits. `maximum` is the exact greatest value
     in µs where it is known; else the bin's. Raises UsageError when the payload is not one of ours."""
     try:
+        _look_at(payload)
         library = HdrHistogram.decode(payload)
     except (
         HdrCookieException,
         HdrLengthException,
         HdrHistogramSettingsException,
         zlib.error,
+        struct.error,
         binascii.Error,
         ValueError,
         IndexError,
         TypeError,
     ) as error:
         raise UsageError(f"not an HdrHistogram V2 payload: {error}") from error
-    if (library.highest_trackable_value, library.significant_figures) != (HIGHEST_US, DIGITS):
-        raise UsageError("the histogram has another range or precision than 1 µs … 1 h, 3 digits")
     counts = np.ctypeslib.as_array(library.counts).astype(np.int64)
     used = np.flatnonzero(counts)
     if not used.size:
@@ -233,3 +238,13 @@ def decode(payload: str, maximum: int | None = None) -> Sparse:
         int(lowest_in(used[:1])[0]),
         min(exact, HIGHEST_US),
     )
+
+
+def _look_at(payload: str) -> None:
+    """Refuses a payload before the library makes room for what it claims to hold."""
+    unpacked = zlib.decompressobj().decompress(binascii.a2b_base64(payload)[_OUTER:], _LARGEST + 1)
+    if len(unpacked) > _LARGEST:
+        raise UsageError("the histogram is larger than one of 1 µs … 1 h, 3 digits, can be")
+    _, _, _, digits, _, highest, _ = struct.unpack_from(">4i2qd", unpacked)
+    if (highest, digits) != (HIGHEST_US, DIGITS):
+        raise UsageError("the histogram has another range or precision than 1 µs … 1 h, 3 digits")

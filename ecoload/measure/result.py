@@ -104,9 +104,9 @@ class RouteResult:
 
     route: str
     app: str
-    requests: int
-    unsent: int
-    errors: int
+    requests: int | None
+    unsent: int | None
+    errors: int | None
     error_rate: float | None
     rps: float | None
     outcomes: Mapping[str, int]
@@ -219,7 +219,7 @@ class GeneratorResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Everything `run.json` says."""
+    """Everything `run.json` says; of an imported run, what its tool tells."""
 
     run_id: str
     app: str
@@ -229,12 +229,12 @@ class RunResult:
     verdict: Verdict
     verdict_reasons: tuple[str, ...]
     validity: Validity
-    model: str
-    seed: int
+    model: str | None
+    seed: int | None
     started_at: str
-    duration_s: float
-    measured_s: float
-    duration_scale: float
+    duration_s: float | None
+    measured_s: float | None
+    duration_scale: float | None
     tool_version: str
     target_version: str
     spec_hash: str
@@ -242,15 +242,15 @@ class RunResult:
     protocol: ProtocolHeader
     planned: Planned
     requests: int
-    errors: int
+    errors: int | None
     error_rate: float | None
     rps: float | None
     iterations: int
     dropped_iterations: int
-    queued_at_end: int
-    interrupted_iterations: int
-    late_starts: int
-    vus_max: int
+    queued_at_end: int | None
+    interrupted_iterations: int | None
+    late_starts: int | None
+    vus_max: int | None
     warm_up_requests: int
     persistence: PersistenceResult | None
     proofs: tuple[ProofResult, ...]
@@ -258,7 +258,7 @@ class RunResult:
     routes: tuple[RouteResult, ...]
     thresholds: tuple[ThresholdResult, ...]
     connections: tuple[ConnectionResult, ...]
-    generator: GeneratorResult
+    generator: GeneratorResult | None
     slowest: tuple[SlowRequest, ...]
     notes: tuple[str, ...]
 

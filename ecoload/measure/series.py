@@ -139,6 +139,8 @@ def read_series(path: Path) -> Iterator[dict[str, str]]:
                     yield row
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a series.csv of this version: {error}") from error
 
 
 def _ms(microseconds: int) -> str:

@@ -34,7 +34,7 @@ def report_html(
     found = courses(seconds, planned)
     style = asset("vendor/uPlot.min.css") + asset("page/report.css")
     script = asset("vendor/uPlot.iife.min.js") + "\n" + asset("page/report.js")
-    title = f"{clean(result.get('app'))} · {clean(result.get('profile'))}: {clean(result.get('verdict'))}"
+    title = f"{clean(rows.title(result))}: {clean(result.get('verdict'))}"
     body = "".join(
         (_head(result), _verdicts(result), _charts(result, found), _routes(result), _facts(result),
          _slowest(result), _details(result))
@@ -57,7 +57,7 @@ def _head(result: rows.Tree) -> str:
     listed = f"<ul>{reasons}</ul>" if reasons else ""
     return (
         f'<header class="{tone(verdict)}"><div class="wide">\n<p class="kicker">ecoload</p>\n'
-        f"<h1>{text(result.get('app'))} <span>·</span> {text(result.get('profile'))}</h1>\n"
+        f"<h1>{text(rows.title(result)).replace('·', '<span>·</span>')}</h1>\n"
         f'<p class="verdict"><strong class="badge {tone(verdict)}">{text(verdict)}</strong>'
         f'<span class="validity">measurement <b class="{tone(status)}">{text(status)}</b></span></p>\n'
         f'<p class="headline">{text(rows.headline(result))}</p>\n'

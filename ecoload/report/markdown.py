@@ -16,12 +16,14 @@ from ecoload.report.forms import clean, ms, number, rate, share, whole
 from ecoload.report.rows import (
     Tree,
     facts,
+    has_response_times,
     header,
     headline,
     judged,
     measured,
     reasons,
     route_verdict,
+    title,
     validity,
 )
 
@@ -53,7 +55,7 @@ def table(head: Sequence[str], body: Sequence[Sequence[Any]], right: Sequence[in
 
 def _head(result: Tree) -> Iterator[str]:
     verdict, status = escaped(result.get("verdict")), escaped(validity(result)[0])
-    yield f"# {escaped(result.get('app'))} · {escaped(result.get('profile'))}: {verdict}"
+    yield f"# {escaped(title(result))}: {verdict}"
     yield ""
     yield from table(("", ""), [(label, text) for label, text in header(result)])
     yield ""
@@ -87,18 +89,24 @@ def _verdicts(result: Tree) -> Iterator[str]:
 
 def _routes(result: Tree) -> Iterator[str]:
     yield from ("## Routes", "")
-    yield "Times in ms of requests that were ok; response time from when a request was due."
+    kind = "response" if has_response_times(result) else "service"
+    since = (
+        "response time from when a request was due"
+        if kind == "response"
+        else "service time, as k6 measures it"
+    )
+    yield f"Times in ms of requests that were ok; {since}."
     yield ""
     body = []
     for route in result.get("routes") or ():
-        response, service = route.get("response_ms") or {}, route.get("service_ms") or {}
+        shown, service = route.get(f"{kind}_ms") or {}, route.get("service_ms") or {}
         body.append(
             (
                 route["route"],
                 whole(route.get("requests")),
                 rate(route.get("rps")),
                 share(route.get("error_rate")),
-                *(ms(response.get(key)) for key in ("p50", "p90", "p95", "p99", "p999", "max")),
+                *(ms(shown.get(key)) for key in ("p50", "p90", "p95", "p99", "p999", "max")),
                 ms(service.get("p95")),
                 route_verdict(route),
             )

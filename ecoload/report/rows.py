@@ -112,9 +112,30 @@ def header(result: Tree) -> list[tuple[str, str]]:
         ("Started", moment(result.get("started_at") or "")),
         ("Duration", span(result.get("duration_s"))),
         ("Seed", result.get("seed")),
-        ("Tool", f"ecoload {result.get('tool_version') or ''}".strip()),
+        ("Tool", tool(result.get("tool_version"))),
     ]
     return [(label, str(text)) for label, text in lines if text not in (None, "", NOTHING)]
+
+
+def title(result: Tree) -> str:
+    """Which run it is: `a2 · baseline`; its id where it says neither."""
+    return " · ".join(str(result[key]) for key in ("app", "profile") if result.get(key)) or str(
+        result.get("run_id")
+    )
+
+
+def has_response_times(result: Tree) -> bool:
+    """Whether any route has one; k6 measures service times only."""
+    routes = result.get("routes") or ()
+    times = [
+        [(route.get(f"{kind}_ms") or {}).get("p50") for route in routes] for kind in ("response", "service")
+    ]
+    return any(time is not None for time in times[0]) or all(time is None for time in times[1])
+
+
+def tool(version: Any) -> str:
+    """What made the load: `ecoload 0.1.0`, or the name of the tool whose result was imported."""
+    return "k6" if version == "k6" else f"ecoload {version or ''}".strip()
 
 
 def facts(result: Tree) -> list[Fact]:

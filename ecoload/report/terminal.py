@@ -25,10 +25,12 @@ from ecoload.report.rows import (
     Judged,
     Tree,
     facts,
+    has_response_times,
     headline,
     judged,
     reasons,
     route_verdict,
+    title,
     validity,
 )
 from ecoload.report.tables import WIDEST, labelled, plain_table, stdout
@@ -81,7 +83,7 @@ def _banner(result: Tree) -> Table:
     top = Table.grid(padding=(0, 2))
     top.add_column(no_wrap=True)
     top.add_column()
-    run = f"{result.get('app')} · {result.get('profile')} · {span(result.get('duration_s'))}"
+    run = f"{title(result)} · {span(result.get('duration_s'))}"
     badge = Text(f" {verdict} ", f"bold white on {STYLES[verdict]}" if verdict in STYLES else "bold reverse")
     if STYLES.get(verdict) == "yellow":
         badge.stylize("bold black on yellow")
@@ -126,19 +128,21 @@ def _routes(result: Tree, *, roomy: bool) -> Table:
         table.add_column(name, justify="right", no_wrap=name != "Service P95", min_width=min(len(name), 7))
     if roomy:
         table.add_column("Verdict", no_wrap=True)
+    kind = "response" if has_response_times(result) else "service"
     for route in result["routes"]:
-        response, service = route.get("response_ms") or {}, route.get("service_ms") or {}
+        shown, service = route.get(f"{kind}_ms") or {}, route.get("service_ms") or {}
         failing = bool(route.get("errors"))
         table.add_row(
             Text(clean(route["route"])),
             whole(route.get("requests")),
             rate(route.get("rps")),
             Text(share(route.get("error_rate")).replace(" ", ""), "red" if failing else ""),
-            *(ms(response.get(key)) for key in percentiles),
+            *(ms(shown.get(key)) for key in percentiles),
             ms(service.get("p95")),
             *([_verdict(route_verdict(route))] if roomy else []),
         )
-    table.caption = Text("response time in ms, from when a request was due; of requests that were ok", "dim")
+    since = "from when a request was due" if kind == "response" else "as k6 measures it"
+    table.caption = Text(f"{kind} time in ms, {since}; of requests that were ok", "dim")
     table.caption_justify = "left"
     return table
 

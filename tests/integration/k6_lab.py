@@ -13,6 +13,7 @@ from typing import Any
 from ecoload.export.k6 import helpers, steps
 from ecoload.export.k6.helpers import Helper
 from ecoload.export.k6.js import string
+from ecoload.export.k6.script import OWN
 from ecoload.measure.recorder import route_names
 from ecoload.plan import Plan
 
@@ -126,5 +127,5 @@ def run(
 
 
 def _top(needs: Iterable[str]) -> str:
-    texts, imports = helpers.closure(needs, {**helpers.HELPERS, "bearer": BEARER})
+    texts, imports = helpers.closure(needs, {**OWN, **helpers.HELPERS, "bearer": BEARER})
     return "\n".join([*helpers.import_lines(imports), *texts])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 import pytest
@@ -52,6 +53,19 @@ apps:
       moved: {get: /moved, effect: none}
       broken: {get: /broken, effect: none}
       never: {get: "/never/{id}", effect: none}
+      hop: {get: /hop, effect: none}
+      hop_head: {head: /hop, effect: none}
+      hop_post: {post: /hop, effect: none}
+      hop_put: {put: /hop, effect: none}
+      astray: {post: /astray, effect: none}
+      loop: {get: /loop, effect: none}
+      lost: {get: /lost, effect: none}
+      led: {get: /led, effect: none}
+  other:
+    base_url: OTHER
+    environment: staging
+    writes: perf_test
+    routes: {landing: {get: /landing, effect: none}}
 """
 SCENARIO = r"""
 app: shop
@@ -150,6 +164,19 @@ steps:
           - {route: cookies, capture: {late: {json: $.sequence}}}
           - {route: cookies, query: {late: "${late}"}}
   - {route: teapot, check: {status: 418, headers: {X-Number: {gt: 4}}, json: {$.thing.name: "${name}"}}}
+  - {route: hop, query: {to: 301 search}, check: {status: 200, json: {$.sequence: 7}}}
+  - {route: hop, query: {to: "302 ?q=1#f"}, headers: {Authorization: Basic x}}
+  - {route: hop, query: {to: "303 URL/base/search?a=//b"}, redirects: 1}
+  - {route: hop, query: {to: "307 //HOST/base/items/7/x-y"}, capture: {after: {json: $.sequence}}}
+  - {route: hop, query: {to: "308 ?to=302%20?to=307%2520search", after: "${after}"}}
+  - {route: hop, query: {to: "302 cookies cookie"}}
+  - {route: hop, query: {to: "302"}}
+  - {route: hop, query: {to: "307 /base?any"}, headers: {Content-Type: a/b, X-P: k}}
+  - {route: hop_head, query: {to: 303 hop}}
+  - {route: hop_post, query: {to: 301 search}, json: {a: 1}}
+  - {route: hop_post, query: {to: 302 search}, form: {a: "b c"}}
+  - {route: hop_post, query: {to: 303 search}, multipart: {a: "${data.name}"}}
+  - {route: hop_put, query: {to: 303 search}, text: "x"}
 teardown:
   - {route: cookies, query: {before: "${before}"}}
 """
@@ -164,9 +191,15 @@ HEADERS_OF_GO = {"accept-encoding", "connection", "traceparent"}
 
 
 class Shop(Recorder):
-    """Answers with what the steps look at; sets a cookie where none came."""
+    """Answers with what the steps look at; sets a cookie where none came. What is asked by `?to=STATUS
+    LOCATION` is redirected; a third word has a cookie set by that."""
 
     def reply(self, arrival: Arrival) -> bytes:
+        if to := parse_qs(arrival.path.partition("?")[2]).get("to"):
+            status, location, cookie, *_ = [*to[0].split(" ", 2), "", ""]
+            fields = f"Location: {location}\r\n" if location else ""
+            fields += f"Set-Cookie: hop={cookie}\r\n" if cookie else ""
+            return f"HTTP/1.1 {status} Moved\r\n{fields}Content-Length: 0\r\n\r\n".encode()
         cookie = "" if "cookie" in arrival.headers else "Set-Cookie: sid=c-1; Path=/\r\n"
         status = "418 Teapot" if "teapot" in arrival.path else "200 OK"
         if "/gone" in arrival.path:
@@ -196,9 +229,12 @@ def write_records(root: Path, records: list[dict[str, Any]]) -> None:
     data.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
 
 
-def plan_at(workspace: Path, url: str, iterations: int = 2) -> Plan:
-    targets = TARGETS.replace("URL", url).replace("iterations: N", f"iterations: {iterations}")
-    (workspace / "targets.yaml").write_text(targets)
+def plan_at(workspace: Path, url: str, iterations: int = 2, other: str = "http://127.0.0.1:9") -> Plan:
+    targets = TARGETS.replace("URL/", f"{url}/").replace("OTHER", other)
+    (workspace / "targets.yaml").write_text(targets.replace("iterations: N", f"iterations: {iterations}"))
+    scenario = workspace / "scenarios/shop.yaml"
+    steps = scenario.read_text().replace("URL", url).replace("OTHER", other)
+    scenario.write_text(steps.replace("HOST", url.removeprefix("http://")))
     found = load_workspace(workspace / "targets.yaml", environ={"REGION": "nörd"})
     return make_plan(found, "shop", "once")
 
@@ -229,6 +265,7 @@ def seen(arrival: Arrival) -> tuple[Any, ...]:
 TROUBLE = r"""
 app: shop
 feeder: things
+setup: [{route: hop, query: {to: 302 search}}]
 steps:
   - {route: fails}
   - {route: fails, check: {status: [500]}}
@@ -240,6 +277,14 @@ steps:
   - {route: moved, redirects: none, check: {status: 302, headers: {Location: {contains: there}}}}
   - {route: broken, check: {json: {$.a: {exists: false}}}}
   - {route: broken, check: {body: {matches: "^.not"}}}
+  - {route: loop, query: {to: "302 ?to=302%20?to=302"}, redirects: 2}
+  - {route: loop, query: {to: "302 ?to=302%20loop"}, redirects: 1}
+  - {route: lost, query: {to: "302"}, check: {status: 200}}
+  - {route: led, query: {to: 307 fails}}
+  - {route: led, query: {to: 302 search}, check: {json: {$.sequence: 8}}}
+  - {route: astray, query: {to: "302 http://127.0.0.1:1/base/odd"}}
+  - {route: astray, query: {to: "302 http://u@HOST/base/search"}}
+  - {route: astray, query: {to: "302 https://HOST/base/search"}}
   - {route: gone, path: {id: "${data.name}"}}
   - {route: search, headers: {X-Name: "${data.head}"}}
   - {route: cookies, capture: {late: {json: $.nowhere}}}
@@ -283,19 +328,56 @@ def test_k6_judges_answers_as_ecoload_does(
     for route, counts in outcomes(finished).items():
         errors = sum(count for name, count in counts.items() if name != "ok")
         checks = counts.get("check_failed", 0) + counts.get("capture_failed", 0)
-        expected[route] = (errors, checks, counts.get("timeout", 0))
+        expected[route] = (errors, counts.get("ok", 0), checks, counts.get("timeout", 0))
     assert {route: judged(metrics, route) for route in expected} == expected
-    assert expected["fails"] == (3, 0, 0)
-    assert expected["search"] == (13, 12, 0)
-    assert expected["gone"] == (3, 0, 0)
-    assert expected["slow"] == (3, 0, 3)
-    assert expected["cookies"] == (1, 1, 0)
+    of_all = metrics["errors"]["values"]
+    assert of_all["passes"] + of_all["fails"] == sum(bad + good for bad, good, *_ in expected.values())
+    assert expected["fails"] == (3, 3, 0, 0)
+    assert expected["search"] == (13, 1, 12, 0)
+    assert expected["gone"] == (3, 0, 0, 0)
+    assert expected["slow"] == (3, 0, 0, 3)
+    assert expected["cookies"] == (1, 0, 1, 0)
+    assert expected["loop"] == (6, 9, 0, 0)
+    assert expected["lost"] == (3, 0, 3, 0)
+    assert expected["led"] == (6, 6, 3, 0)
+    assert expected["astray"] == (9, 9, 0, 0)
 
 
-def judged(metrics: dict[str, Any], route: str) -> tuple[int, int, int]:
-    """Errors, failed checks and timeouts of a route, as a script counts them."""
+NOT_FOLLOWED = [
+    ("hop", 'to: "302 OTHER/landing"'),
+    ("hop", 'to: "302 //HOST/elsewhere"'),
+    ("hop", 'to: "302 //HOST/baseline"'),
+    ("hop", 'to: "302 ./search"'),
+    ("hop", 'to: "302 ..%2fbase/search"'),
+    ("hop", 'to: "302 items//1"'),
+    ("hop", 'to: "302 a|b"'),
+    ("hop", 'to: "302 ?to=302%20/elsewhere"'),
+    ("hop_post", 'to: "307 odd"'),
+    ("hop_put", 'to: "301 note"'),
+]
+
+
+def test_what_a_script_does_not_follow_it_does_not_send(tool: Callable[[str], Path], workspace: Path) -> None:
+    steps = "".join(f"  - {{route: {route}, query: {{{to}}}}}\n" for route, to in NOT_FOLLOWED)
+    (workspace / "scenarios/shop.yaml").write_text(f"app: shop\nsteps:\n{steps}")
+    with Shop() as server, Shop() as other:
+        plan = plan_at(workspace, server.url, iterations=1, other=other.url)
+        folder = workspace / "tests/perf/k6"
+        done = run(tool("k6"), folder, script_of(plan, {}, 1, "r"), {"SHOP_KEY": "k"})
+    asked = [path.partition("?")[0] for path in server.paths()]
+    assert asked == ["/base/hop"] * (len(NOT_FOLLOWED) + 1)
+    assert other.paths() == []
+    metrics = orjson.loads((folder / "summary.json").read_bytes())["metrics"]
+    found = [judged(metrics, route) for route in ("hop", "hop_post", "hop_put")]
+    assert found == [(8, 9, 0, 0), (1, 1, 0, 0), (1, 1, 0, 0)]
+    assert done.stderr.count("a redirect that is not followed") == len(NOT_FOLLOWED)
+
+
+def judged(metrics: dict[str, Any], route: str) -> tuple[int, int, int, int]:
+    """Errors, what is none (steps and hops), failed checks and timeouts of a route, as a script counts."""
     return (
         metrics[f"errors{{name:{route}}}"]["values"]["passes"],
+        metrics[f"errors{{name:{route}}}"]["values"]["fails"],
         metrics[f"failed_checks{{name:{route}}}"]["values"]["count"],
         metrics[f"timeouts{{name:{route}}}"]["values"]["count"],
     )

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ecoload.export.k6 import helpers
+from ecoload.engine import program
+from ecoload.export.k6 import helpers, redirects, requests
 from ecoload.export.k6.js import CannotExport
 from ecoload.export.k6.steps import (
     base_url_name,
@@ -130,7 +131,7 @@ def test_an_iteration_reads_as_an_expert_writes_it() -> None:
     found = shipped("a2")
     said = iteration(found, found.scenarios[0], "ingest")
     assert said.text == A2
-    assert said.needs == {"bearer", "exec", "http", "json", "passed", "tracing"}
+    assert said.needs == {"bearer", "exec", "http", "json", "passed", "request", "tracing"}
 
 
 A2 = """\
@@ -138,7 +139,8 @@ function ingest(run) {
   const data = events[exec.scenario.iterationInTest % events.length];
   const event_id = crypto.randomUUID();
 
-  const answer = http.post(
+  const answer = request(
+    "POST",
     `${A2}/v1/events`,
     JSON.stringify({
       event_id,
@@ -155,14 +157,14 @@ function ingest(run) {
     }),
     {
       tags: { name: "ingest" },
+      app: A2,
       headers: {
         ...tracing(run),
         Authorization: `Bearer ${bearer(run)}`,
         "Content-Type": "application/json",
         "Idempotency-Key": event_id,
       },
-      responseCallback: http.expectedStatuses(202),
-      redirects: 0,
+      responseCallback: http.expectedStatuses(202, ...REDIRECTS),
     },
   );
   const body = json(answer);
@@ -185,7 +187,7 @@ def test_a_script_gets_the_helpers_that_it_needs_and_what_they_need() -> None:
 def test_files_are_opened_once_and_looked_at() -> None:
     sent = Body(BodyKind.FILE, "files/a.pdf", "application/pdf", (("files/a.pdf", "0" * 64),))
     said = iteration(plan(), Scenario("shop", steps=(make(sent), make(sent))), "shop")
-    assert 'http.post(`${SHOP}/things`, FILES["files/a.pdf"], {' in said.text
+    assert 'request("POST", `${SHOP}/things`, FILES["files/a.pdf"], {' in said.text
     texts, imports = helpers.closure(said.needs)
     assert '"files/a.pdf": file(\n    "../../../files/a.pdf",' in texts[0]
     assert "k6/crypto" in imports
@@ -202,12 +204,62 @@ def test_what_a_step_says_of_its_request_is_said_to_k6() -> None:
     assert '"status is 200 or 404": [200, 404].includes(answer.status),' in found
 
 
-def test_no_redirect_is_followed_and_one_that_ecoload_would_follow_fails() -> None:
-    followed = code(read(check=Check()))
-    assert "redirects: 0," in followed
-    assert "answer.status >= 200 && answer.status < 400 && !redirected(answer)," in followed
-    assert "redirected" not in code(read(check=Check(), redirects=0))
-    assert "redirected" not in code(read(check=Check((200,))))
+def test_redirects_are_followed_within_the_app_as_often_as_a_step_says() -> None:
+    usual = code(read(check=Check()))
+    assert 'request("GET", `${SHOP}/things/1`, null, {\n    tags: { name: "read" },\n    app: SHOP,' in usual
+    assert "redirects" not in usual
+    assert "redirects: 3," in code(read(redirects=3))
+    none = code(read(check=Check((302,)), redirects=0))
+    assert "http.get(`${SHOP}/things/1`, {" in none
+    assert "responseCallback: http.expectedStatuses(302),\n    redirects: 0," in none
+
+
+def test_the_time_of_a_redirect_is_its_routes_whatever_status_is_expected() -> None:
+    assert "http.expectedStatuses(200, ...REDIRECTS)" in code(read())
+    assert "http.expectedStatuses(404, ...REDIRECTS)" in code(read(check=Check((404, 301, 308))))
+    assert "REDIRECTS" not in code(read(check=Check()))  # k6 expects 200 to 399
+
+
+SHOP = Origin("shop", "http", "shop.example", 80, writes="perf_test")
+READS = Route("shop", "read", "GET", "/things/{id}", "none")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"origins": (dataclasses.replace(SHOP, writes=None),)},
+        {"origins": (SHOP, Origin("other", "https", "SHOP.example", 80, "/other", writes="perf_test"))},
+        {"routes": (READS, Route("shop", "count", "GET", "/count", "write", NamespaceAt("query", "ns")))},
+        {"routes": (READS, Route("shop", "break", "HEAD", "/break", "fault"))},
+        {"deny": ("POST /v1/charges", "get /admin/**")},
+        {"deny": ("HEAD /admin",)},
+        {"deny": ("* /admin",)},
+    ],
+)
+def test_no_redirect_is_followed_where_the_guard_would_look_at_more(changes: dict[str, Any]) -> None:
+    found = iteration(plan(**changes), Scenario("shop", steps=(read(check=Check()),)), "shop").text
+    assert "http.get(" in found
+    assert "redirects: 0," in found
+    assert '"status is 200 to 399, and no redirect":' in found
+    assert "answer.status >= 200 && answer.status < 400 && !redirected(answer)," in found
+    certain = iteration(plan(**changes), Scenario("shop", steps=(read(),)), "shop").text
+    assert "redirected" not in certain  # only a 200 will do
+
+
+def test_what_others_may_not_be_asked_closes_no_app() -> None:
+    other = Origin("other", "http", "127.0.0.1", 81)
+    effect = Route("other", "break", "GET", "/break", "fault")
+    open_to_all = plan(
+        origins=(*plan().origins, other), routes=(*plan().routes, effect), deny=("POST /v1/charges",)
+    )
+    assert "request(" in iteration(open_to_all, Scenario("shop", steps=(read(),)), "shop").text
+
+
+def test_redirects_are_as_ecoloads_own() -> None:
+    assert f"const REDIRECTS = {[*redirects.STATUSES]};" in redirects.REQUEST
+    assert frozenset(redirects.STATUSES) == program._REDIRECTS
+    assert f"redirects = {Step(0, 0, 'GET', '/').redirects}, " in redirects.REQUEST
+    assert Step(0, 0, "GET", "/").redirects == requests._USUAL_REDIRECTS
 
 
 def test_a_value_that_a_path_cannot_hold_is_looked_at_before_anything_is_sent() -> None:
@@ -231,7 +283,7 @@ def test_a_header_that_varies_is_looked_at() -> None:
 def test_a_long_query_is_put_together_before() -> None:
     found = code(read(query=(("first", DATA), ("second", "a b"), ("third", "x" * 40))))
     assert "const query = form({\n    first: data.name," in found
-    assert "http.get(`${SHOP}/things/1?${query}`, {" in found
+    assert 'request("GET", `${SHOP}/things/1?${query}`, null, {' in found
     assert "/things/1?a=%28b%29&c=${urlencode(data.name)}" in code(read(query=(("a", "(b)"), ("c", DATA))))
 
 
@@ -293,9 +345,9 @@ def test_what_several_steps_set_is_declared_before_them() -> None:
     branches = (Branch(3, (read(captures=(token,)),)), Branch(1, (read(captures=(token,)),)))
     found = code(Choose(branches), read(headers=(("T", Ref(("token",))),)))
     assert "  let answer;\n  let token;\n" in found
-    assert "  const chance = Math.random() * 4;\n  if (chance < 3) {\n    answer = http.get(" in found
+    assert "  const chance = Math.random() * 4;\n  if (chance < 3) {\n    answer = request(" in found
     assert '    token = match(answer.headers["X-Token"], /t=([^\\n]+)/u);\n' in found
-    assert "  } else {\n    answer = http.get(" in found
+    assert "  } else {\n    answer = request(" in found
 
 
 def test_think_time_is_slept_after_its_step() -> None:
@@ -340,7 +392,7 @@ def test_what_setup_captured_is_handed_on_by_run() -> None:
     use = read(Text(("/things/", Ref(("id",)))))
     scenario = Scenario("my-shop", steps=(use,), setup=(read(captures=(ID,)),), teardown=(use,))
     before = setup_steps(plan(), scenario)
-    assert before.text.startswith("  {\n    const answer = http.get(`${SHOP}/things/1`, {\n")
+    assert before.text.startswith('  {\n    const answer = request("GET", `${SHOP}/things/1`, null, {\n')
     assert 'tags: { name: "(setup)" },' in before.text
     assert '    demand("read", answer, {\n' in before.text
     assert before.text.endswith("    run.setup_my_shop = {\n      id,\n    };\n  }")

@@ -20,6 +20,7 @@ from ecoload.export.k6.js import string as quoted
 from ecoload.export.k6.json_paths import Keys, found, keys, rows_and_members
 from ecoload.export.k6.layout import Binary, Call, Index, Node, Not
 from ecoload.export.k6.patterns import NotInJavaScript, javascript
+from ecoload.export.k6.redirects import STATUSES, follows
 from ecoload.export.k6.sameness import same_text
 from ecoload.export.k6.values import Names, Said, as_known
 from ecoload.plan import Array, Capture, Expect, Object, Ref, Step, Text, Value
@@ -27,7 +28,6 @@ from ecoload.plan import Call as Function
 from ecoload.spec.functions import as_text
 
 MISSING = Raw("undefined")
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ORDERED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _PLAINER = "is not to be had in k6: write one of names and indices, such as $.a.b[0]"
 _LONGEST = 60
@@ -99,8 +99,9 @@ def _status(step: Step, names: Names) -> tuple[str, Node]:
     else:
         name = "status is 200 to 399"
         tests = (Binary(">=", (status, 200)), Binary("<", (status, 400)))
-    if step.redirects and (not statuses or _REDIRECTS.intersection(statuses)):
-        # ecoload would follow it.
+    may_redirect = not statuses or not {*STATUSES}.isdisjoint(statuses)
+    if may_redirect and step.redirects and not follows(names.plan, step):
+        # ecoload would look where it leads.
         names.needs.add("redirected")
         name += ", and no redirect"
         tests += (Not(Call("redirected", (Raw("answer"),))),)

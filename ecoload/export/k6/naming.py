@@ -17,24 +17,26 @@ from ecoload.plan import Plan, Scenario
 
 _WORDS = frozenset(
     """
-    answer arguments await bearer body break case catch class const continue data debugger default delete do
-    else enum eval export extends false finally for function if implements import in instanceof interface
-    let new null package private protected public return run static super switch this throw true try typeof
-    undefined var void while with yield Date Error FILES JSON Math String crypto globalThis __ENV
+    REDIRECTS answer arguments await bearer body break case catch class const continue data debugger default
+    delete do else enum eval export extends false finally for function if implements import in instanceof
+    interface let new null package private protected public request return run static super switch this
+    throw true try typeof undefined var void while with yield Date Error FILES JSON Math String crypto
+    globalThis __ENV
     """.split()
 ) | {*HELPERS, *MODULES}  # fmt: skip
 """What no value of a scenario is called: words of JavaScript, and what an iteration itself calls."""
 
 _CONSTANTS = frozenset(
-    "APP APPS APPROVAL_OVER_VUS FILES JSON LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES "
-    "REASONS SCALE SCENARIOS SCRIPT SPEC_HASH THRESHOLDS TIMEOUTS TOKEN".split()
+    "APP APPS APPROVAL_OVER_VUS FILES JSON LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PLAIN PROFILE "
+    "PROFILES REASONS REDIRECTS SCALE SCENARIOS SCRIPT SPEC_HASH THRESHOLDS TIMEOUTS TOKEN".split()
 )
 """What stands in capitals in scripts, which no app's constant can be."""
 
 _FUNCTIONS = frozenset(
-    "baseUrl codePoint console errors failedChecks fetchToken firstPace guard handleSummary hostOf leaving "
-    "mostVUs newRunId open options pace paced records routeOf runs scaled setup summaryOf table teardown "
-    "timeouts token utf8 vusOverTime Array Infinity NaN Number Object Uint8Array".split()
+    "baseUrl codePoint console errors failedChecks fetchToken firstPace guard handleSummary hop "
+    "hostOf leaving mostVUs newRunId open options pace paced records resolved routeOf runs scaled "
+    "setup summaryOf table teardown timeouts token utf8 vusOverTime Array Infinity NaN Number "
+    "Object Uint8Array".split()
 )
 """What stands at the top of a script, which no feeder's records can be."""
 

@@ -5,7 +5,7 @@ Rules
 - Method, path, query, headers and body are those of `engine/request.py`. Go sends the names of headers in its
   own spelling and order; no server may mind.
 - What Go would send otherwise (a path that it escapes, a header beyond ASCII) is refused.
-- No redirect is followed.
+- k6 itself follows no redirect: `request` does (`redirects.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ecoload.export.k6.bodies import body, form
 from ecoload.export.k6.js import Raw
 from ecoload.export.k6.layout import Binary, Call, Node, Not, Obj, Template
 from ecoload.export.k6.naming import base_url_name
+from ecoload.export.k6.redirects import STATUSES, follows
 from ecoload.export.k6.values import Hole, Names, as_known
 from ecoload.guard.namespace import namespace_value
 from ecoload.guard.text import query_value
@@ -32,6 +33,7 @@ _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/\[\]-]|%[0-9A-Fa-f]{2})*")
 """What Go sends of a path as it is written."""
 _WIDEST_URL = 70
 _USUAL_TIMEOUT_NS = 60_000_000_000
+_USUAL_REDIRECTS = 10
 _OF_GO = frozenset({"traceparent", "trailer"})
 """Headers that would stand twice, or not at all."""
 
@@ -54,6 +56,9 @@ def request(plan: Plan, step: Step, names: Names, tag: str, query_name: str) -> 
     sent = body(step.body, names) if step.body is not None else None
     params = _params(plan, step, names, holes, tag)
     refusals = (*_misplaced(holes, names), *_leaving(plan, step, names))
+    if follows(plan, step):
+        names.needs.add("request")
+        return Sent(Call("request", (step.method, url, sent, params)), query, refusals)
     names.needs.add("http")
     return Sent(_call(step.method, url, sent, params), query, refusals)
 
@@ -88,16 +93,29 @@ def _url(
 
 def _params(plan: Plan, step: Step, names: Names, holes: list[Hole], tag: str) -> Obj:
     items: list[tuple[str | None, Node]] = [("tags", Obj((("name", tag),), flat=True))]
+    if follows(plan, step):
+        items.append(("app", Raw(base_url_name(plan.origins[step.origin].app))))
     items.append(("headers", _headers(plan, step, names, holes)))
     if tag in (SETUP, TEARDOWN):
         items.append(("responseCallback", None))  # so it is neither expected nor unexpected in the figures
     elif step.check.status:
-        expected = Call("http.expectedStatuses", tuple(dict.fromkeys(step.check.status)))
-        items.append(("responseCallback", expected))
-    items.append(("redirects", 0))
+        names.needs.add("http")
+        items.append(("responseCallback", Call("http.expectedStatuses", _expected(plan, step))))
+    if not follows(plan, step):
+        items.append(("redirects", 0))
+    elif step.redirects != _USUAL_REDIRECTS:
+        items.append(("redirects", step.redirects))
     if step.timeout_ns != _USUAL_TIMEOUT_NS:
         items.append(("timeout", _duration(step.timeout_ns)))
     return Obj(tuple(items))
+
+
+def _expected(plan: Plan, step: Step) -> tuple[Node, ...]:
+    """The statuses whose times are a route's; those that are followed are too, as in ecoload."""
+    statuses = tuple(dict.fromkeys(step.check.status))
+    if not follows(plan, step):
+        return statuses
+    return *(status for status in statuses if status not in STATUSES), Raw("...REDIRECTS")
 
 
 def _headers(plan: Plan, step: Step, names: Names, holes: list[Hole]) -> Node:

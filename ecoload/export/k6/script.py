@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ecoload.export.k6 import executors, guard, layout, summary, tokens
+from ecoload.export.k6 import executors, guard, layout, redirects, summary, tokens
 from ecoload.export.k6.header import header
 from ecoload.export.k6.helpers import HELPERS, Helper, closure, import_lines
 from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, called, declaration, key, literal
@@ -328,6 +328,7 @@ function newRunId() {
 OWN = {
     "paced": Helper(PACED.text, tuple(PACED.needs)),
     "bearer": Helper(tokens.BEARER, ("fetchToken",)),
+    "request": Helper(redirects.REQUEST, ("http", "metrics")),
     "fetchToken": Helper(tokens.FETCH_TOKEN, ("encoding", "http", "json", "percentEncode")),
     "guard": Helper(guard.GUARD, ("exec",)),
     "baseUrl": Helper(guard.BASE_URL),

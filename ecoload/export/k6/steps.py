@@ -2,12 +2,14 @@
 
 Rules
 -----
-- One request is one call of `http` and one `passed` that judges the answer: a reader sees what is sent where.
+- One request is one call of `http` or `request` and one `passed` that judges the answer: a reader sees what
+  is sent where.
 - What k6 cannot send, judge or capture exactly is refused, each step by its place, all at once
   (`CannotExport`).
 - A value that must not stand in a path or a header is looked at before; the step is then not sent, which is
   an error of its route, and the iteration ends, as in ecoload.
-- No redirect is followed: nothing would look at where it leads. A step whose answer leads elsewhere fails.
+- A step that follows redirects is sent by `request`, which takes what `http.request` takes, and the app. Any
+  other step fails where its answer leads elsewhere.
 - Setup and teardown stand in no route's figures. A step that does not succeed ends the test in a setup, and
   the scenario's teardown in a teardown; the test has then failed.
 """

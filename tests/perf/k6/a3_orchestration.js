@@ -303,16 +303,18 @@ function iterateA3(run) {
   const data = students[exec.scenario.iterationInTest % students.length];
   const key = crypto.randomUUID();
 
-  let answer = http.get(
+  let answer = request(
+    "GET",
     `${A3}/preflight?student_id=${urlencode(data.student)}`,
+    null,
     {
       tags: { name: "preflight" },
+      app: A3,
       headers: {
         ...tracing(run),
         Authorization: `Bearer ${bearer(run)}`,
       },
-      responseCallback: http.expectedStatuses(200),
-      redirects: 0,
+      responseCallback: http.expectedStatuses(200, ...REDIRECTS),
     },
   );
   let body = json(answer);
@@ -321,7 +323,8 @@ function iterateA3(run) {
     "$.ready is true": body?.ready === true,
   });
 
-  answer = http.post(
+  answer = request(
+    "POST",
     `${A3}/orchestration/run`,
     JSON.stringify({
       namespace: "perf_test",
@@ -330,14 +333,14 @@ function iterateA3(run) {
     }),
     {
       tags: { name: "orchestration_run" },
+      app: A3,
       headers: {
         ...tracing(run),
         Authorization: `Bearer ${bearer(run)}`,
         "Content-Type": "application/json",
         "Idempotency-Key": key,
       },
-      responseCallback: http.expectedStatuses(200),
-      redirects: 0,
+      responseCallback: http.expectedStatuses(200, ...REDIRECTS),
     },
   );
   body = json(answer);
@@ -354,7 +357,8 @@ function iterateA3(run) {
     return;
   }
 
-  answer = http.post(
+  answer = request(
+    "POST",
     `${A3}/orchestration/run`,
     JSON.stringify({
       namespace: "perf_test",
@@ -363,14 +367,14 @@ function iterateA3(run) {
     }),
     {
       tags: { name: "orchestration_replay" },
+      app: A3,
       headers: {
         ...tracing(run),
         Authorization: `Bearer ${bearer(run)}`,
         "Content-Type": "application/json",
         "Idempotency-Key": key,
       },
-      responseCallback: http.expectedStatuses(200),
-      redirects: 0,
+      responseCallback: http.expectedStatuses(200, ...REDIRECTS),
     },
   );
   body = json(answer);
@@ -381,14 +385,14 @@ function iterateA3(run) {
     "$.run_id is first_run": equal(body?.run_id, first_run),
   });
 
-  answer = http.get(`${A3}/orchestration/effects?key=${key}`, {
+  answer = request("GET", `${A3}/orchestration/effects?key=${key}`, null, {
     tags: { name: "effects" },
+    app: A3,
     headers: {
       ...tracing(run),
       Authorization: `Bearer ${bearer(run)}`,
     },
-    responseCallback: http.expectedStatuses(200),
-    redirects: 0,
+    responseCallback: http.expectedStatuses(200, ...REDIRECTS),
   });
   body = json(answer);
   passed("effects", answer, {
@@ -436,7 +440,7 @@ function summaryOf({ metrics, setup_data: run, state }) {
     requests: routes.reduce((sum, { requests }) => sum + requests, 0),
     iterations: metrics.iterations?.values.count ?? 0,
     dropped_iterations: metrics.dropped_iterations?.values.count ?? 0,
-    vus_max: metrics.vus_max?.values.max ?? 0,
+    vus_max: metrics.vus_max?.values.max ?? null,
     checks_passed: metrics.checks?.values.passes ?? 0,
     checks_failed: metrics.checks?.values.fails ?? 0,
     routes,
@@ -589,6 +593,68 @@ function bearer(run) {
   }
   return token.value;
 }
+
+// http.request, but redirects to a GET or a HEAD of the same app are followed.
+// Any other is not: nothing is sent, and the step fails.
+function request(method, url, body, { app, redirects = 10, ...params }) {
+  let sent = { method, url, body, headers: params.headers };
+  for (let hops = 0; sent; hops += 1) {
+    const own = { ...params, headers: sent.headers, redirects: 0 };
+    const answer = http.request(sent.method, sent.url, sent.body, own);
+    const location = answer.headers.Location;
+    const isRedirect = REDIRECTS.includes(answer.status);
+    if (isRedirect && hops === redirects) {
+      break;
+    }
+    if (!isRedirect || location === undefined) {
+      return answer;
+    }
+    if (params.responseCallback !== null) {
+      errors.add(false, params.tags); // setup() is in no route's figures
+    }
+    sent = hop(app, sent, answer.status, location);
+  }
+  const error = sent ? "too many redirects" : "a redirect that is not followed";
+  console.error(`${params.tags.name}: ${error}`);
+  return { status: 0, headers: {}, body: null, timings: {}, error };
+}
+
+const REDIRECTS = [301, 302, 303, 307, 308];
+
+// The request that a redirect asks for; nothing where it is not followed.
+function hop(app, sent, status, location) {
+  const toGet = status === 303 || (status < 303 && sent.method === "POST");
+  const method = toGet && sent.method !== "HEAD" ? "GET" : sent.method;
+  const url = resolved(sent.url, location);
+  const isInside = `${url.split("?")[0]}/`.startsWith(`${app}/`);
+  if (!["GET", "HEAD"].includes(method) || !isInside || !PLAIN.test(url)) {
+    return undefined;
+  }
+  const isSame = method === sent.method;
+  const gone = isSame ? /^cookie$/i : /^(cookie|content-(type|encoding))$/i;
+  const kept = Object.entries(sent.headers).filter(([it]) => !gone.test(it));
+  const headers = Object.fromEntries(kept);
+  return { method, url, body: isSame ? sent.body : null, headers };
+}
+
+// Where a Location leads (RFC 3986, 5.2), but for dots, which PLAIN refuses.
+function resolved(url, location) {
+  const [there] = location.split("#");
+  const [, kept] = [
+    [/^$/, /^.*/],
+    [/^[a-z][a-z0-9+.-]*:/i, /^/],
+    [/^\/\//, /^[^:]*:/],
+    [/^\//, /^[^:]*:\/\/[^/?]*/],
+    [/^\?/, /^[^?]*/],
+    [/^/, /^[^?]*[^/?]\//],
+  ].find(([form]) => form.test(there));
+  return kept.exec(url)[0] + there;
+}
+
+// An address that all read alike: no user, no segment that is empty or dots, and
+// no escape that hides one. (With the flag i, k6 lets more than ASCII through.)
+const PLAIN =
+  /^https?:\/\/[\w.:[\]-]+(\/(?!\.\.?([;/?]|$))([\w.~!$&'()*+,;=:@-]|%(?!2[EFef]|3[Bb]|5[Cc])[\dA-Fa-f]{2})+)*\/?(\?[!-Z[\]-~]+)?$/;
 
 // A token, and when the next one is due. The request stands in no route's
 // figures.

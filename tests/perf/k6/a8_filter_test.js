@@ -292,7 +292,7 @@ function summaryOf({ metrics, setup_data: run, state }) {
     requests: routes.reduce((sum, { requests }) => sum + requests, 0),
     iterations: metrics.iterations?.values.count ?? 0,
     dropped_iterations: metrics.dropped_iterations?.values.count ?? 0,
-    vus_max: metrics.vus_max?.values.max ?? 0,
+    vus_max: metrics.vus_max?.values.max ?? null,
     checks_passed: metrics.checks?.values.passes ?? 0,
     checks_failed: metrics.checks?.values.fails ?? 0,
     routes,
