@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from ecoload.errors import UsageError
 
 WIDTH = 80
+_SHORT_KEY = 4
+"""Behind a property's name of so few characters prettier breaks no line."""
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 
@@ -52,9 +54,24 @@ def string(text: str) -> str:
     return f'"{body}"'
 
 
+def template(*parts: str | Raw) -> str:
+    """A template literal of texts and expressions."""
+    escaped = (
+        f"${{{part.text}}}" if isinstance(part, Raw) else re.sub(r"([\\`]|\$(?={))", r"\\\1", part)
+        for part in parts
+    )
+    return f"`{''.join(escaped)}`"
+
+
 def key(name: str) -> str:
     """A property's name: quoted where it must be."""
     return name if _IDENTIFIER.fullmatch(name) else string(name)
+
+
+def declaration(name: str, value: Literal) -> str:
+    """`const name = value;`"""
+    start = f"const {name} = "
+    return f"const {name} ={_after(start, value, 0)};"
 
 
 def literal(value: Literal, column: int = 0, indent: int = 0, after: int = 1) -> str:
@@ -74,7 +91,8 @@ def literal(value: Literal, column: int = 0, indent: int = 0, after: int = 1) ->
     if not value:
         return "[]"
     flat = "[" + ", ".join(literal(item) for item in value) + "]"
-    if "\n" not in flat and column + len(flat) + after <= WIDTH:
+    table = len(value) > 1 and all(isinstance(item, list) and len(item) > 1 for item in value)
+    if "\n" not in flat and not table and column + len(flat) + after <= WIDTH:
         return flat
     pad = " " * (indent + 2)
     rows = "".join(f"{pad}{literal(item, indent + 2, indent + 2)},\n" for item in value)
@@ -87,5 +105,15 @@ def _object(value: Mapping[str, Literal], indent: int) -> str:
     pad, rows = " " * (indent + 2), []
     for name, item in value.items():
         start = f"{pad}{key(name)}: "
-        rows.append(f"{start}{literal(item, len(start), indent + 2)},\n")
+        short = len(key(name)) <= _SHORT_KEY
+        said = " " + literal(item, len(start), indent + 2) if short else _after(start, item, indent + 2)
+        rows.append(f"{start.rstrip()}{said},\n")
     return "{\n" + "".join(rows) + " " * indent + "}"
+
+
+def _after(start: str, value: Literal, indent: int) -> str:
+    """What stands behind a `:` or `=`: a text that does not fit goes to the next line."""
+    text = literal(value, len(start), indent)
+    if isinstance(value, str) and len(start) + len(text) + 1 > WIDTH:
+        return f"\n{' ' * (indent + 2)}{text}"
+    return f" {text}"
