@@ -26,9 +26,6 @@ FALSE_DISAGREE = 0.01
 MOST_ROUNDS = 200
 """More are not proposed."""
 _NORMAL_95 = 1.959964
-_STEP_DEVIATION = math.sqrt(1 / 6)
-"""Standard deviation of a difference of two counts that are each rounded to a whole."""
-
 Interval = tuple[float, float]
 
 
@@ -80,7 +77,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float], joint: float, *, step
     each = [their - our for our, their in zip(ours, theirs, strict=True)]
     mean, deviation, rounds = fmean(each), stdev(each), len(each)
     half = student_t(CONFIDENCE, rounds - 1) * deviation / math.sqrt(rounds)
-    wide = student_t(joint, rounds - 1) * max(deviation, step * _STEP_DEVIATION) / math.sqrt(rounds)
+    wide = student_t(joint, rounds - 1) * deviation / math.sqrt(rounds) + step
     return Difference(mean, (mean - half, mean + half), (mean - wide, mean + wide), deviation, rounds)
 
 

@@ -91,13 +91,13 @@ def _whole(plan: Plan, pairs: Sequence[Pair], within: Tolerances) -> Iterator[Co
         return Compared("", figure, "", ours, theirs, _count_limit(within, least), why, 1.0)
 
     yield count("iterations", lambda run: run.iterations, why_not)
-    yield count("dropped iterations", lambda run: run.dropped_iterations, least=of_iterations)
+    yield count("dropped", lambda run: run.dropped_iterations, least=of_iterations)
     yield _failed_checks(pairs, within)
     yield count("server saw", lambda run: run.server_count, why_not)
     # What setup and teardown ask is the same by both, and no tool counts it.
-    yield count("server saw beyond", _beyond, least=of_requests)
+    yield count("seen, not counted", _beyond, least=of_requests)
     yield count("persisted", lambda run: run.persisted, why_not)
-    yield count("acknowledged and lost", _lost, least=of_requests)
+    yield count("acknowledged, lost", _lost, least=of_requests)
 
 
 def _failed_checks(pairs: Sequence[Pair], within: Tolerances) -> Compared:

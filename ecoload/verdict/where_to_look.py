@@ -36,7 +36,7 @@ def where_to_look(plan: Plan, figures: Sequence[FigureResult], runs: Sequence[To
         yield from _connections(plan, runs)
     if any(one.figure in ("iterations", "requests", "rate", "server saw", "in flight") for one in apart):
         yield from _counts(plan, figures)
-    if any(one.figure == "dropped iterations" for one in apart):
+    if any(one.figure == "dropped" for one in apart):
         yield (
             "iterations were dropped: the target is too slow for the VUs of the plan, or a generator for the "
             "rate. A burst queues in ecoload and drops in k6: they are alike only where nothing is dropped"
@@ -101,7 +101,7 @@ def _connections(plan: Plan, runs: Sequence[ToolRun]) -> Iterator[str]:
 
 def _counts(plan: Plan, figures: Sequence[FigureResult]) -> Iterator[str]:
     shown = {one.figure: one for one in figures if not one.route}
-    dropped = shown.get("dropped iterations")
+    dropped = shown.get("dropped")
     if dropped is not None and (dropped.ecoload or dropped.k6):
         yield (
             f"dropped iterations: ecoload {dropped.ecoload:.0f}, k6 {dropped.k6:.0f} a round: what is "
@@ -117,13 +117,13 @@ def _pacing(pacing_ns: int) -> str:
 
 def _witnesses(apart: Sequence[FigureResult]) -> Iterator[str]:
     for one in apart:
-        if one.figure == "server saw beyond":
+        if one.figure == "seen, not counted":
             ours, theirs = abs(one.ecoload or 0), abs(one.k6 or 0)
             tool = "ecoload" if ours > theirs else "k6"
             yield (
                 f"the server's own count is nearer to the other tool's: {tool} is off by "
                 f"{max(ours, theirs):.0f} requests a round"
             )
-        elif one.figure == "acknowledged and lost":
+        elif one.figure == "acknowledged, lost":
             tool = "ecoload" if abs(one.ecoload or 0) > abs(one.k6 or 0) else "k6"
             yield f"the server holds another number of writes than {tool} had acknowledged"
