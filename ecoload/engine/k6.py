@@ -178,32 +178,32 @@ class _Child:
     def stop(self, reason: str) -> None:
         """Tells it to end: it interrupts what is under way and still writes its summary."""
         self._told_at = self._told_at or time.monotonic()
-        self._send(signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
 
     def abort(self, reason: str) -> None:
-        """Ends it at once."""
-        self._send(signal.SIGKILL)
+        """Ends it at once, with whatever it started."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def lines(self, secrets: Collection[str]) -> tuple[str, ...]:
         """The last lines that it said."""
         return tuple(hidden(line, secrets) for line in self._kept)
 
-    def _send(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
-
     def _read(self, pipe: IO[str]) -> None:
-        for line in pipe:
-            self._kept.append(line.rstrip())
+        with pipe:
+            for line in pipe:
+                self._kept.append(line.rstrip())
 
     def __enter__(self) -> _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
-            self._process.kill()
+            self.abort("we leave")
             self._process.wait()
-        # Whatever it started holds the pipe no longer than this.
+        # Whatever it started may hold the pipe; it is not waited for.
         self._reader.join(timeout=2)
 
 
