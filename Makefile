@@ -40,7 +40,7 @@ lint: setup ## ruff, mypy --strict, shellcheck
 	elif [ "$$CI" = true ]; then echo "shellcheck is missing: make tools" >&2; exit 1; \
 	else echo "shellcheck is missing (make tools); the scripts were not looked at"; fi
 
-tools: setup ## fetches the foreign tools: k6, nginx, wrk, hey, shellcheck, the Java HdrHistogram
+tools: setup ## fetches the foreign tools: k6, nginx, wrk, hey, prettier, shellcheck, the Java HdrHistogram
 	@tools/install-tools.sh
 
 bench: setup ## measures ecoload beside wrk, hey and k6 (about half an hour; docs/bench.md)

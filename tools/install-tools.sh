@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 K6=go.k6.io/k6@v1.8.1 # v2.2.0 cannot be had by `go install`: the module proxy lists no version of k6/v2
+PRETTIER=3.10.1
 JAR_VERSION=2.2.2
 JAR=.tools/HdrHistogram-$JAR_VERSION.jar
 mkdir -p .tools/bin
@@ -41,6 +42,15 @@ fi
 if ! have k6; then
     if ! have go || ! GOBIN=$PWD/.tools/bin go install "$K6"; then
         say_how k6 "GOBIN=$PWD/.tools/bin go install $K6"
+    fi
+fi
+
+if [ ! -x .tools/bin/prettier ]; then
+    command="npm install --silent --no-audit --no-fund --prefix .tools/prettier prettier@$PRETTIER"
+    if have npm && $command; then
+        ln -sf ../prettier/node_modules/.bin/prettier .tools/bin/prettier
+    else
+        say_how prettier "$command && ln -sf ../prettier/node_modules/.bin/prettier .tools/bin/prettier"
     fi
 fi
 

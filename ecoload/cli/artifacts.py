@@ -28,7 +28,7 @@ from ecoload.errors import UsageError
 )
 @click.option("--check", is_flag=True, help="Write nothing; say what is not current (exit 2).")
 def export(targets: Path, scenarios: Path | None, out: Path | None, check: bool) -> int:
-    """Write the resolved targets, the records and the scripts below tests/perf/."""
+    """Write the resolved targets, the records, the scripts and the k6 scripts below tests/perf/."""
     from ecoload.export.targets_file import PATH
     from ecoload.export.tree import artifacts_of, not_current, provide_records, read_source, write
 

@@ -17,6 +17,7 @@ import click
 from ecoload import __version__
 from ecoload.cli.artifacts import cleanup, export
 from ecoload.cli.cross_check import cross_check
+from ecoload.cli.k6 import export_k6
 from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
 from ecoload.cli.suite import readiness, suite
 from ecoload.cli.suite_plans import Choice, plan_suite
@@ -29,7 +30,7 @@ def ecoload() -> None:
     """Puts load on an ecosystem of services, measures it truthfully, and judges it."""
 
 
-for command in (suite, readiness, export, cleanup, cross_check):
+for command in (suite, readiness, export, export_k6, cleanup, cross_check):
     ecoload.add_command(command)
 
 

@@ -22,12 +22,13 @@ from pathlib import Path
 from ecoload.errors import OutputFailed, UsageError
 from ecoload.export import scripts, targets_file
 from ecoload.export.artifact import FOLDER
+from ecoload.export.k6 import files as k6_files
 from ecoload.export.tree import within
 
 GENERATED = (
     targets_file.PATH,
     scripts.PLACE,
-    f"{FOLDER}/k6",
+    k6_files.PLACE,
     f"{FOLDER}/playwright",
     f"{FOLDER}/reports",
 )

@@ -19,6 +19,7 @@ from pathlib import Path
 from ecoload.errors import OutputFailed, UsageError
 from ecoload.export import records, scripts, targets_file
 from ecoload.export.artifact import Artifact, Source
+from ecoload.export.k6 import files as k6_files
 from ecoload.spec.feeders import FILE
 from ecoload.spec.workspace import load_workspace
 
@@ -26,6 +27,7 @@ EXPORTERS: tuple[Callable[[Source], Iterable[Artifact]], ...] = (
     targets_file.artifacts,
     records.artifacts,
     scripts.artifacts,
+    k6_files.artifacts,
 )
 """Everything that `ecoload export` writes."""
 

@@ -19,7 +19,8 @@ from ecoload.measure.outcome import Outcome
 NAMES = ["VU", "__version__"]
 
 COMMANDS = set(
-    "approve cleanup cross-check data export plan readiness report run sandbox suite validate".split()
+    "approve cleanup cross-check data export export-k6 plan readiness report run sandbox suite "
+    "validate".split()
 )
 
 COMMON_OPTIONS = {

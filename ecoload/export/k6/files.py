@@ -2,7 +2,7 @@
 
 Rules
 -----
-- A scenario with a `k6:` name is part of the script of that name, under every profile in which its app runs it.
+- A scenario with a `k6:` name is part of the script of that name, under each profile that its app runs it in.
 - A choice of app or profile chooses files and never what is in them: the same workspace gives the same bytes.
 - All that cannot be exported is told at once, and then nothing is written.
 """
@@ -10,63 +10,60 @@ Rules
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ecoload.errors import EcoloadError, UsageError
 from ecoload.export.artifact import FOLDER, Artifact, Source
 from ecoload.export.k6.js import CannotExport
-from ecoload.export.k6.part import Part
-from ecoload.export.k6.script import assembled
+from ecoload.export.k6.operator import manifest
+from ecoload.export.k6.parts import Part, Script
+from ecoload.export.k6.script import text_of
 from ecoload.guard.rules import check_plan
 from ecoload.plan import Plan
-from ecoload.spec.template import nearest
+from ecoload.spec.template import nearest, variables
 from ecoload.spec.workspace import Workspace, make_plan
 
 PLACE = f"{FOLDER}/k6"
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A file of that name: the loads of an app that belong to it, by profile."""
-
-    name: str
-    app: str
-    parts: dict[str, Part]
-
-
 def artifacts(source: Source) -> Iterator[Artifact]:
     """Every script, below `PLACE`. Raises CannotExport."""
-    for name, text in texts(source).items():
-        yield Artifact(f"{PLACE}/{name}", text.encode())
+    for artifact in chosen(source):
+        yield dataclasses.replace(artifact, path=f"{PLACE}/{artifact.path}")
 
 
-def texts(source: Source, app: str | None = None, profile: str | None = None) -> dict[str, str]:
-    """The scripts by name: all, or those of an app, or that hold a profile. Raises CannotExport with every
-    reason, UsageError where there is no such script."""
+def chosen(
+    source: Source, app: str | None = None, profile: str | None = None, *, operator: bool = False
+) -> list[Artifact]:
+    """The scripts by their names alone: all, or those of an app, or that hold a profile; with a manifest for
+    k6-operator beside each. Raises CannotExport with every reason, UsageError where there is none."""
     workspace, problems = source.workspace, list[str]()
     _known("app", app, workspace.apps)
     _known("profile", profile, workspace.profile_names)
-    scripts = _scripts(workspace, workspace.apps if app is None else (app,), problems)
-    made = {}
-    for script in scripts.values():
+    made = []
+    for script in _scripts(source, workspace.apps if app is None else (app,), problems):
         if profile is not None and profile not in script.parts:
             continue
         try:
-            made[script.name] = assembled(workspace, script.parts, script.name, _sources(source, script))
+            text = text_of(script)
+            made.append(Artifact(script.name, text.encode()))
+            if operator:
+                beside = script.name.removesuffix(".js") + ".operator.yaml"
+                made.append(Artifact(beside, manifest(script, text, workspace.data).encode()))
         except CannotExport as error:
             problems += [f"{script.name}: {line}" for line in str(error).splitlines()]
     if problems:
         raise CannotExport("\n".join(dict.fromkeys(problems)))
-    if not made and app is not None:
+    if not made:
         raise UsageError(_none(workspace, app, profile))
     return made
 
 
-def _scripts(workspace: Workspace, apps: Iterable[str], problems: list[str]) -> dict[str, Script]:
+def _scripts(source: Source, apps: Iterable[str], problems: list[str]) -> list[Script]:
     """The scripts of apps, in the order of apps and profiles; what stands in their way goes to `problems`."""
-    found: dict[str, Script] = {}
-    named = {source.app for source in workspace.scenarios.values() if source.scenario.k6 is not None}
+    workspace = source.workspace
+    parts: dict[str, dict[str, Part]] = {}
+    named = {each.app for each in workspace.scenarios.values() if each.scenario.k6 is not None}
     for app in apps:
         for profile in workspace.profile_names if app in named else ():
             try:
@@ -75,11 +72,13 @@ def _scripts(workspace: Workspace, apps: Iterable[str], problems: list[str]) -> 
                 problems += [f"{app} {profile}: {line}" for line in str(error).splitlines()]
                 continue
             for name, part in _parts(plan).items():
-                script = found.setdefault(name, Script(name, app, {}))
-                script.parts[profile] = part
-                if script.app != app:
-                    problems.append(f"{name}: a scenario of {script.app} and one of {app} have this k6: name")
-    return found
+                of_name = parts.setdefault(name, {})
+                others = {other.plan.app for other in of_name.values()} - {app}
+                problems += [
+                    f"{name}: a scenario of {other} and one of {app} have this name" for other in others
+                ]
+                of_name[profile] = part
+    return [Script(name, workspace, found, _sources(source, found)) for name, found in parts.items()]
 
 
 def _plan(workspace: Workspace, app: str, profile: str) -> Plan:
@@ -99,8 +98,8 @@ def _parts(plan: Plan) -> dict[str, Part]:
     return {name: Part(plan, tuple(found)) for name, found in indices.items()}
 
 
-def _sources(source: Source, script: Script) -> tuple[str, ...]:
-    used = dict.fromkeys(scenario.name for part in script.parts.values() for scenario in part.scenarios)
+def _sources(source: Source, parts: Mapping[str, Part]) -> tuple[str, ...]:
+    used = dict.fromkeys(scenario.name for part in parts.values() for scenario in part.scenarios)
     return source.origin, *(f"{source.scenarios}/{name}.yaml" for name in used)
 
 
@@ -109,15 +108,28 @@ def _known(what: str, name: str | None, names: Collection[str]) -> None:
         raise UsageError(f"unknown {what} {name!r}{nearest(name, names)}")
 
 
-def _none(workspace: Workspace, app: str, profile: str | None) -> str:
-    """Why an app has no script."""
+def _none(workspace: Workspace, app: str | None, profile: str | None) -> str:
+    """Why there is no script."""
+    if app is None:
+        return "there is no k6 script: no scenario has a name for one (k6: NAME.js)" + (
+            f" and runs under the profile {profile}" if profile else ""
+        )
     own = workspace.scenarios_of(app)
-    named = [name for name in own if workspace.scenarios[name].scenario.k6 is not None]
-    python = [name for name in own if workspace.scenarios[name].scenario.module is not None]
-    if named:
-        return f"no script of {app} holds the profile {profile}"
-    if python:
-        return f"{app} has no k6 script: its scenario {python[0]} is Python, which k6 does not run"
+    if any(workspace.scenarios[name].scenario.k6 is not None for name in own):
+        return f"no k6 script of {app} holds the profile {profile}"
     if not own:
-        return f"{app} has no k6 script: it has no scenario"
-    return f"{app} has no k6 script: give its scenario {own[0]} a name for one (k6: {app}.js)"
+        return f"{app} has no k6 script, since it has no scenario"
+    if workspace.scenarios[own[0]].scenario.module is not None:
+        return f"{app} has no k6 script: its scenario {own[0]} is Python, which k6 does not run"
+    return f"{app} has no k6 script: its scenario {own[0]} has no name for one (k6: NAME.js)"
+
+
+def variables_set(source: Source) -> list[str]:
+    """What the environment says of addresses, and so of the hosts that the scripts allow."""
+    workspace = source.workspace
+    names = {name for app in workspace.targets.apps.values() for name in variables(app.base_url)}
+    return [
+        f"{name} is set, and the scripts allow the host that it names: check with what it was at the export"
+        for name in sorted(names)
+        if workspace.environ.get(name)
+    ]

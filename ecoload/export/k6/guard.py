@@ -4,7 +4,7 @@ Rules
 -----
 - A script goes to hosts that targets.yaml names: those that are written there, those that the environment
   named when it was exported, and for `sandbox` this machine.
-- What needs an approval in ecoload needs `ECOLOAD_APPROVED` in k6: a reminder, since k6 verifies no signature.
+- What needs an approval in ecoload needs `ECOLOAD_APPROVED` here: a reminder, k6 verifies no signature.
 - VUs are counted in the options that k6 runs with, not in those that were exported.
 """
 
@@ -120,16 +120,15 @@ def variable(plan: Plan, secret: str) -> str:
 
 
 def constants(plan: Plan, places: Sequence[Address], needed: Sequence[str]) -> str:
-    """The constants that `GUARD` looks at; `needed` are variables that must be set beside the addresses."""
+    """The constants that `GUARD` looks at; `needed` are the variables that must be set."""
     rows: list[Literal] = [place.row for place in places]
-    required: list[Literal] = [*(place.variable for place in places if not place.otherwise), *needed]
     return "\n".join(
         [
             "// Where the apps are, and the hosts that targets.yaml names for them.",
             LOOPBACK,
             declaration("APPS", rows),
             "// What must be set.",
-            declaration("NEEDED", required),
+            declaration("NEEDED", [*needed]),
             declaration("APPROVAL_OVER_VUS", plan.approval_over_vus),
         ]
     )

@@ -9,13 +9,12 @@ Rules
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from ecoload.export.k6 import executors
-from ecoload.export.k6.guard import Address
 from ecoload.export.k6.js import WIDTH
-from ecoload.export.k6.part import Part
+from ecoload.export.k6.parts import Part, Script
 from ecoload.guard.peaks import peak_vus, regular_duration_ns
 from ecoload.measure.recorder import route_names
 from ecoload.plan import ConstantArrivalRate, Load, Plan, RampingArrivalRate
@@ -29,16 +28,19 @@ _LATENCY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a header tells. `sources` are the files that the script was made of."""
+def header(script: Script) -> str:
+    """The comment of a script."""
+    return _Head(script).text
 
-    script: str
-    sources: tuple[str, ...]
-    parts: Mapping[str, Part]
-    places: Sequence[Address]
-    secrets: Sequence[str]
-    env: Sequence[str]
+
+class _Head:
+    """One header in the making."""
+
+    def __init__(self, script: Script) -> None:
+        self.script, self.parts, self.plan = script.name, script.parts, script.plan
+        self.places, self.secrets, self.env = script.places, script.secrets, script.env
+        self.needed, self.proxy = script.needed, script.proxy
+        self.feeders, self.sources = script.feeders, script.sources
 
     @property
     def text(self) -> str:
@@ -53,18 +55,13 @@ class Head:
         lines = "\n\n".join("\n".join(section) for section in sections).split("\n")
         return "\n".join(f"// {_plain(line)}".rstrip() for line in lines)
 
-    @property
-    def _plan(self) -> Plan:
-        return next(iter(self.parts.values())).plan
-
     def _what(self) -> Iterator[str]:
-        app, profiles = self._plan.app, list(self.parts)
+        app, profiles = self.plan.app, list(self.parts)
         shown = profiles[0] if len(profiles) == 1 else "PROFILE"
         yield from _wrapped(f"The load that `ecoload run {app} --profile {shown}` puts on {app}, for k6.")
 
     def _how(self) -> Iterator[str]:
-        needed = [place.variable for place in self.places if not place.otherwise]
-        words = [f"{name}=…" for name in [*needed, *self.secrets, *self.env]]
+        words = [f"{name}=…" for name in self.needed]
         if len(self.parts) > 1:
             words.insert(0, f"PROFILE={next(iter(self.parts))}")
         yield from _wrapped(" ".join([*words, "GODEBUG=http2client=0", "k6 run", self.script]), "  ", "    ")
@@ -79,8 +76,12 @@ class Head:
             yield from _row(name, "a secret")
         for name in self.env:
             yield from _row(name, "what ${env." + name + "} stands for")
+        if self.proxy is not None:
+            yield from _row(self.proxy[0], f"the proxy: {self.proxy[1]} in targets.yaml")
+        if authorities := sorted({origin.ca_file for origin in self.plan.origins if origin.ca_file}):
+            yield from _row("SSL_CERT_FILE", f"certificate authorities: {', '.join(authorities)}")
         yield from _row("DURATION_SCALE", "multiplies durations, stages and grace [1]")
-        more = self._plan.approval_over_vus
+        more = self.plan.approval_over_vus
         yield from _row(
             "ECOLOAD_APPROVED",
             f"the profile's spec_hash, once a human has approved a load of more than {more} VUs, or "
@@ -89,7 +90,7 @@ class Head:
         yield from _row("ECOLOAD_RUN_ID", "the name of the run, sent with every request [made up]")
         beside = self.script.removesuffix(".js") + ".summary.json"
         yield from _row("ECOLOAD_SUMMARY", f"where the figures go [{beside}]")
-        if any(scenario.feeder for part in self.parts.values() for scenario in part.scenarios):
+        if self.feeders:
             yield from _row("ECOLOAD_DATA", "the records, by a path from this file [../config/data.jsonl]")
 
     def _profiles(self) -> Iterator[str]:

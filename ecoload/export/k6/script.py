@@ -14,43 +14,43 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ecoload.export.k6 import executors, guard, standin, summary, tokens
-from ecoload.export.k6.header import Head
-from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, key, literal
-from ecoload.export.k6.part import Part
+from ecoload.export.k6.header import header
+from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, key, literal, string
+from ecoload.export.k6.pacing import PACED, pacing_of
+from ecoload.export.k6.parts import Part, Script
+from ecoload.export.k6.refusals import refusals
 from ecoload.guard.reach import steps
-from ecoload.plan import Load, Plan, Scenario
+from ecoload.plan import Plan
+from ecoload.spec.units import format_duration
 from ecoload.spec.workspace import Workspace
 
+MINUTE_NS = 60_000_000_000
+TOKEN_TIMEOUT_NS = 30_000_000_000
 STATISTICS = ("avg", "min", "med", "max", "p(90)", "p(95)", "p(99)", "count")
 
 
 def script_of(workspace: Workspace, plans: Mapping[str, Plan], name: str) -> str:
     """A script of all the loads of plans, by profile, in a file of that name. Raises CannotExport."""
     parts = {profile: Part(plan, tuple(range(len(plan.loads)))) for profile, plan in plans.items()}
-    return assembled(workspace, parts, name, ("targets.yaml",))
+    return text_of(Script(name, workspace, parts, ("targets.yaml",)))
 
 
-def assembled(workspace: Workspace, parts: Mapping[str, Part], name: str, sources: tuple[str, ...]) -> str:
-    """The script of parts, by profile, made of these files. Raises CannotExport with every reason."""
-    return _Assembly(workspace, parts, name, sources).text()
+def text_of(script: Script) -> str:
+    """The text of a script. Raises CannotExport with every reason."""
+    return _Assembly(script).text()
 
 
 class _Assembly:
-    """One script in the making."""
+    """One text in the making; `problems` are why there can be none."""
 
-    def __init__(
-        self, workspace: Workspace, parts: Mapping[str, Part], name: str, sources: tuple[str, ...]
-    ) -> None:
-        self.workspace, self.parts, self.name, self.sources = workspace, parts, name, sources
-        self.plan = next(iter(parts.values())).plan
-        self.scenarios = tuple(dict.fromkeys(s for part in parts.values() for s in part.scenarios))
-        used = {step.origin for s in self.scenarios for step in steps(s.setup + s.steps + s.teardown)}
-        used |= {self.plan.auth.origin} if self.plan.auth is not None else set()
-        self.places = guard.addresses(workspace, self.plan, used)
-        self.secrets = [guard.variable(self.plan, name) for name, _ in self.plan.secrets]
-        self.env = [name for name, _ in self.plan.env]
+    def __init__(self, script: Script) -> None:
+        self.script, self.parts, self.plan = script, script.parts, script.plan
+        self.places = script.places
+        self.problems: list[str] = []
 
     def text(self) -> str:
+        for profile, part in self.parts.items():
+            self.problems += [f"{profile}: {reason}" for reason in refusals(part)]
         body = [
             *self._constants(),
             *self._records(),
@@ -60,8 +60,9 @@ class _Assembly:
             summary.HANDLE_SUMMARY,
             *self._helpers(),
         ]
-        head = Head(self.name, self.sources, self.parts, self.places, self.secrets, self.env)
-        return "\n\n".join([head.text, self._imports(body), *body]) + "\n"
+        if self.problems:
+            raise CannotExport("\n".join(dict.fromkeys(self.problems)))
+        return "\n\n".join([header(self.script), self._imports(body), *body]) + "\n"
 
     # --- from top to bottom -----------------------------------------------------------------------
 
@@ -72,7 +73,7 @@ class _Assembly:
         profiles = list(self.parts)
         chosen = f"__ENV.PROFILE || {literal(profiles[0])}" if len(profiles) > 1 else literal(profiles[0])
         lines = [
-            declaration("SCRIPT", self.name),
+            declaration("SCRIPT", self.script.name),
             declaration("APP", self.plan.app),
             f"const PROFILE = {chosen};",
         ]
@@ -80,12 +81,12 @@ class _Assembly:
         yield _SCALE
         yield executors.SCALED
         yield "\n".join(place.declaration for place in self.places)
-        yield guard.constants(self.plan, self.places, [*self.secrets, *self.env])
+        yield guard.constants(self.plan, self.places, self.script.needed)
         if self.plan.auth is not None:
             yield tokens.credentials(self.plan, self.plan.auth)
 
     def _records(self) -> Iterator[str]:
-        for name in sorted({s.feeder for s in self.scenarios if s.feeder is not None}):
+        for name in self.script.feeders:
             yield _RECORDS.replace("$NAME", literal(name)).replace("$CONSTANT", name)
 
     def _profile(self) -> Iterator[str]:
@@ -132,6 +133,8 @@ class _Assembly:
             "scenarios": Raw("SCENARIOS"),
             "thresholds": judged,
             "summaryTrendStats": [*STATISTICS],
+            **_network(self.script),
+            **_timeouts(self.script),
         }
         return f"export {declaration('options', options)}"
 
@@ -151,14 +154,16 @@ class _Assembly:
 
     def _functions(self) -> Iterator[str]:
         run = "{ ...run, token: bearer(run) }" if self.plan.auth is not None else "run"
-        for scenario in self.scenarios:
+        for scenario in self.script.scenarios:
             name = _camel(scenario.name)
             yield f"export function run{name}(run) {{\n  paced(() => iterate{name}({run}));\n}}"
             yield standin.iteration(self.plan, scenario, f"iterate{name}")
 
     def _helpers(self) -> Iterator[str]:
         yield guard.BASE_URL
-        yield standin.PACED
+        yield standin.ERRORS
+        if self._pacing():
+            yield PACED.text
         yield guard.GUARD
         yield _NEW_RUN_ID
         if self.plan.auth is not None:
@@ -168,23 +173,65 @@ class _Assembly:
     # --- pieces -----------------------------------------------------------------------------------
 
     def _scenarios(self, part: Part) -> dict[str, Literal]:
-        return {
-            part.plan.loads[index].name: executors.scenario_options(
-                part.plan, index, f"run{_camel(part.plan.scenarios[part.plan.loads[index].scenario].name)}"
-            )
-            for index in part.indices
-        }
+        found: dict[str, Literal] = {}
+        for index in part.indices:
+            load = part.plan.loads[index]
+            function = f"run{_camel(part.plan.scenarios[load.scenario].name)}"
+            try:
+                found[load.name] = executors.scenario_options(part.plan, index, function)
+            except CannotExport as error:
+                self.problems += [f"{part.plan.profile}: {line}" for line in str(error).splitlines()]
+        return found
 
     def _reasons(self, part: Part) -> list[Literal]:
-        return [*guard.reasons(self.workspace, part.plan, part.loads)]
+        return [*guard.reasons(self.script.workspace, part.plan, part.loads)]
 
     def _pacing(self) -> dict[str, Literal]:
+        """Seconds by load, of those loads that are paced."""
         return {
-            load.name: load.pacing_ns / 1e9
+            load.name: pacing
             for part in self.parts.values()
             for load in part.loads
-            if load.pacing_ns
+            if (pacing := pacing_of(part.plan).get(load.name)) is not None
         }
+
+
+def _network(script: Script) -> dict[str, Literal]:
+    """Addresses to dial in place of what a name resolves to, and certificates."""
+    options: dict[str, Literal] = {}
+    origins = {origin.app: origin for origin in script.plan.origins}
+    dialled: dict[str, Literal] = {}
+    certificates: list[Literal] = []
+    for place in script.places:
+        there = origins[place.app]
+        if there.resolve:
+            dialled |= dict.fromkeys((host for host in place.hosts), there.resolve[0])
+        if there.client_cert is not None and there.client_key is not None:
+            certificate, private_key = opened(there.client_cert), opened(there.client_key)
+            certificates.append({"domains": [*place.hosts], "cert": certificate, "key": private_key})
+    if dialled:
+        options["hosts"] = dialled
+    if certificates:
+        options["tlsAuth"] = certificates
+    return options
+
+
+def opened(file: str) -> Raw:
+    """A file of the workspace, by a path from the folder of the scripts."""
+    place = file if file.startswith("/") else f"../../../{file}"
+    return Raw(f"open({string(place)})")
+
+
+def _timeouts(script: Script) -> dict[str, Literal]:
+    """How long setup() and teardown() may take, where that is more than the minute that k6 gives them."""
+    tokens_ns = TOKEN_TIMEOUT_NS if script.plan.auth is not None else 0
+    options: dict[str, Literal] = {}
+    for name, part in (("setupTimeout", "setup"), ("teardownTimeout", "teardown")):
+        every = [step for scenario in script.scenarios for step in steps(getattr(scenario, part))]
+        most = tokens_ns + sum(step.timeout_ns + (step.think.most_ns if step.think else 0) for step in every)
+        if every and most > MINUTE_NS:
+            options[name] = format_duration(most)
+    return options
 
 
 def _property(name: str, value: Literal) -> str:

@@ -8,11 +8,7 @@ import exec from "k6/execution";
 import http from "k6/http";
 import { Rate } from "k6/metrics";
 import { sleep } from "k6";"""
-PACED = """const errors = new Rate("errors");
-function paced(iterate) {
-  iterate();
-  sleep(PACING[exec.scenario.name] || 0);
-}"""
+ERRORS = 'const errors = new Rate("errors");'
 
 
 def iteration(plan: Plan, scenario: Scenario, name: str) -> str:

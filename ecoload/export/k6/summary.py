@@ -9,7 +9,6 @@ Rules
 
 from __future__ import annotations
 
-
 HANDLE_SUMMARY = """\
 export function handleSummary(data) {
   if (!data.setup_data) {

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ecoload.export.k6.executors import never_drops
 from ecoload.export.k6.js import Literal
 from ecoload.guard.reach import steps
 from ecoload.measure.recorder import route_names
@@ -19,7 +20,6 @@ from ecoload.plan import (
     Condition,
     ConstantArrivalRate,
     Load,
-    OnExhausted,
     Plan,
     RampingArrivalRate,
     ServiceLevel,
@@ -48,7 +48,8 @@ def thresholds(plan: Plan, loads: Sequence[Load]) -> Thresholds:
     """What the requests of `loads` must reach."""
     names = route_names(plan)
     routes = {step.route for load in loads for step in steps(plan.scenarios[load.scenario].steps)}
-    said, not_judged = [], []
+    said: list[tuple[str, Literal]] = []
+    not_judged: list[str] = []
     for index in sorted(routes):
         level = plan.routes[index].slo
         said += _of_level(level, names[index], plan.decides)
@@ -96,7 +97,7 @@ def _of_queues(loads: Sequence[Load]) -> Said:
         load for load in loads if isinstance(load.executor, ConstantArrivalRate | RampingArrivalRate)
     ]
     for load in open_loads:
-        if load.executor.on_exhausted is OnExhausted.QUEUE:
+        if never_drops(load):
             alone = len(open_loads) == 1
             yield "dropped_iterations" if alone else f"dropped_iterations{{scenario:{load.name}}}", "count==0"
 
@@ -129,8 +130,10 @@ def _of_condition(condition: Condition, kind: str, routes: dict[str, str]) -> Sa
         yield metric, f"{statistic}{operator}{number(condition.value)}"
     else:
         expression = f"{statistic}{_OPPOSITE[operator]}{number(condition.value)}"
-        after = f"{condition.after_ns // 1_000_000}ms"
-        yield metric, {"threshold": expression, "abortOnFail": True, "delayAbortEval": after}
+        aborting: dict[str, Literal] = {"threshold": expression, "abortOnFail": True}
+        if condition.after_ns:
+            aborting["delayAbortEval"] = f"{condition.after_ns // 1_000_000}ms"
+        yield metric, aborting
 
 
 def _by_metric(said: Iterable[tuple[str, Literal]]) -> dict[str, list[Literal]]:

@@ -1,0 +1,106 @@
+"""What a script is made of: the loads of each of its profiles, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ecoload.export.k6.guard import Address, addresses, variable
+from ecoload.export.k6.thresholds import Thresholds, thresholds
+from ecoload.guard.reach import steps
+from ecoload.plan import Load, Plan, Scenario, Step
+from ecoload.spec.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A profile of a script: its plan, and the loads (indices of the plan's) that the script makes."""
+
+    plan: Plan
+    indices: tuple[int, ...]
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        return tuple(self.plan.loads[index] for index in self.indices)
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        return tuple(dict.fromkeys(self.plan.scenarios[load.scenario] for load in self.loads))
+
+    @property
+    def judged(self) -> Thresholds:
+        return thresholds(self.plan, self.loads)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script in a file of that name: its parts by profile, and the files that it is made of."""
+
+    name: str
+    workspace: Workspace
+    parts: Mapping[str, Part]
+    sources: tuple[str, ...]
+
+    @property
+    def plan(self) -> Plan:
+        """One of the plans, for what they have in common: the app, its addresses, secrets and token."""
+        return next(iter(self.parts.values())).plan
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        return tuple(dict.fromkeys(s for part in self.parts.values() for s in part.scenarios))
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """Every step, setup and teardown included."""
+        for scenario in self.scenarios:
+            yield from steps(scenario.setup + scenario.steps + scenario.teardown)
+
+    @property
+    def places(self) -> list[Address]:
+        """Where its requests go. Raises CannotExport."""
+        tokens = {self.plan.auth.origin} if self.plan.auth is not None else set()
+        return addresses(self.workspace, self.plan, {step.origin for step in self.steps} | tokens)
+
+    @property
+    def secrets(self) -> list[str]:
+        """The variables of its secrets."""
+        return _each(
+            variable(part.plan, name) for part in self.parts.values() for name, _ in part.plan.secrets
+        )
+
+    @property
+    def env(self) -> list[str]:
+        """The variables that `${env.NAME}` reads."""
+        return _each(name for part in self.parts.values() for name, _ in part.plan.env)
+
+    @property
+    def proxy(self) -> tuple[str, str] | None:
+        """The variable of the proxy that the targets file asks for, and what it says there."""
+        written = self.workspace.targets.http.proxy
+        home = next(origin for origin in self.plan.origins if origin.app == self.plan.app)
+        return None if written is None or home.embedded else (f"{home.scheme.upper()}_PROXY", written)
+
+    @property
+    def needed(self) -> list[str]:
+        """The variables that must be set."""
+        addresses = [place.variable for place in self.places if not place.otherwise]
+        return _each([*addresses, *self.secrets, *self.env, *([self.proxy[0]] if self.proxy else [])])
+
+    @property
+    def feeders(self) -> list[str]:
+        return _each(scenario.feeder for scenario in self.scenarios if scenario.feeder is not None)
+
+    @property
+    def reads(self) -> list[str]:
+        """The files of the workspace that it opens, the records excepted."""
+        bodies = [step.body for step in self.steps if step.body is not None]
+        used = {place.app for place in self.places}
+        origins = [origin for origin in self.plan.origins if origin.app in used]
+        sent = [name for body in bodies for name, _ in body.file_sha256]
+        certificates = [(origin.client_cert, origin.client_key) for origin in origins]
+        return _each([*sent, *(name for pair in certificates for name in pair if name is not None)])
+
+
+def _each(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
