@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 @click.option("--profile", required=True, help="Which of the profiles in the targets file.")
 @click.option(
     "--rounds",
-    type=click.IntRange(min=2),
+    type=click.IntRange(min=3),
     default=4,
     show_default=True,
-    help="How often each tool runs; with 2 or 3 little can be told.",
+    help="How often each tool runs.",
 )
 @shared_options
 @outcome_options

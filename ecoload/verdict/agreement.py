@@ -26,7 +26,12 @@ FALSE_DISAGREE = 0.01
 MOST_ROUNDS = 200
 """More are not proposed."""
 _NORMAL_95 = 1.959964
+UNEVEN = 0.8
+"""Rounds whose shares vary more than those of so many out of 1 of even ones are taken as uneven."""
+
 Interval = tuple[float, float]
+Counted = tuple[int, int]
+"""How many of how many."""
 
 
 class Agreement(StrEnum):
@@ -81,22 +86,25 @@ def paired(ours: Sequence[float], theirs: Sequence[float], joint: float, *, step
     return Difference(mean, (mean - half, mean + half), (mean - wide, mean + wide), deviation, rounds)
 
 
-def shares(ours: Sequence[tuple[int, int]], theirs: Sequence[tuple[int, int]], joint: float) -> Difference:
-    """The difference of two shares, each round `(failed, of)`. Each interval is the wider one of what chance
-    does to so many requests (Newcombe's, of Wilson's) and of what the rounds differ by. Where nothing failed
-    in either, nothing differs."""
+def shares(ours: Sequence[Counted], theirs: Sequence[Counted], joint: float) -> Difference:
+    """The difference of two shares, each round `(failed, of)`. The interval is what chance does to so many
+    requests (Newcombe's, of Wilson's), in the proportion in which the rounds vary more than that; where they
+    clearly do, Student's too, and the wider one counts. Where nothing failed in either, nothing differs."""
     our, their = _summed(ours), _summed(theirs)
     each = paired([_share(*one) for one in ours], [_share(*one) for one in theirs], joint)
-    mean = _share(*their) - _share(*our)
     if not our[0] and not their[0]:
         return Difference(0.0, (0.0, 0.0), (0.0, 0.0), 0.0, each.rounds)
-    chance = _newcombe(our, their, CONFIDENCE)
-    wide = _newcombe(our, their, joint)
+    mean = _share(*their) - _share(*our)
+    times, uneven = _dispersion([(ours, our), (theirs, their)])
+    chance, wide = (_newcombe(our, their, times, confidence) for confidence in (CONFIDENCE, joint))
+    deviation = (chance[1] - chance[0]) / 2 / _NORMAL_95 * math.sqrt(each.rounds)
+    if not uneven:
+        return Difference(mean, chance, wide, deviation, each.rounds)
     return Difference(
         mean,
         _wider(mean, chance, each.interval, each.mean),
         _wider(mean, wide, each.joint, each.mean),
-        max(each.deviation, (chance[1] - chance[0]) / 2 / _NORMAL_95 * math.sqrt(each.rounds)),
+        max(each.deviation, deviation),
         each.rounds,
     )
 
@@ -127,21 +135,39 @@ def _within(t: float, freedom: int) -> float:
     return 2 / math.pi * (angle + (sine * total if freedom > 1 else 0.0))
 
 
-def _newcombe(ours: tuple[int, int], theirs: tuple[int, int], confidence: float) -> Interval:
-    """The interval of the difference of two shares, from Wilson's of each (Newcombe's method 10)."""
+def _dispersion(sides: Sequence[tuple[Sequence[Counted], Counted]]) -> tuple[float, bool]:
+    """How many times as much the rounds vary as chance makes them (Pearson's, 1 at least), and whether they do
+    so clearly: beyond what 80 of 100 even ones stay below."""
+    square, freedom = 0.0, 0
+    for rounds, (failed, of) in sides:
+        if 0 < failed < of:
+            share = failed / of
+            square += sum((x - n * share) ** 2 / (n * share * (1 - share)) for x, n in rounds if n)
+            freedom += len(rounds) - 1
+    if not freedom:
+        return 1.0, False
+    # The chi-square's point by Wilson and Hilferty.
+    part = 2 / (9 * freedom)
+    point = freedom * (1 - part + NormalDist().inv_cdf(UNEVEN) * math.sqrt(part)) ** 3
+    return max(1.0, square / freedom), square > point
+
+
+def _newcombe(ours: Counted, theirs: Counted, times: float, confidence: float) -> Interval:
+    """The interval of the difference of two shares, from Wilson's of each (Newcombe's method 10), as if it were
+    so many `times` fewer requests."""
     our, their = _share(*ours), _share(*theirs)
-    (our_low, our_high), (low, high) = _wilson(*ours, confidence), _wilson(*theirs, confidence)
+    (our_low, our_high), (low, high) = (_wilson(*side, times, confidence) for side in (ours, theirs))
     mean = their - our
     return mean - math.hypot(their - low, our_high - our), mean + math.hypot(high - their, our - our_low)
 
 
-def _wilson(failed: int, of: int, confidence: float) -> Interval:
+def _wilson(failed: int, of: int, times: float, confidence: float) -> Interval:
     if not of:
         return 0.0, 1.0
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, spread = failed / of, z * z / of
+    share, spread = failed / of, z * z * times / of
     middle = share + spread / 2
-    half = z * math.sqrt(share * (1 - share) / of + spread / of / 4)
+    half = math.sqrt(spread) * math.sqrt(share * (1 - share) + spread / 4)
     return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
 
 
@@ -153,7 +179,7 @@ def _wider(mean: float, one: Interval, other: Interval, other_mean: float) -> In
     )
 
 
-def _summed(counts: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _summed(counts: Sequence[Counted]) -> Counted:
     return sum(failed for failed, _ in counts), sum(of for _, of in counts)
 
 

@@ -2,7 +2,7 @@
 
 Rules
 -----
-- Only rounds that both tools went through are compared, two at least.
+- Only rounds that both tools went through are compared, three at least: two may be alike by chance.
 - What only one tool measured is INCONCLUSIVE, never left out. What neither measured is shown.
 - DISAGREE where one figure disagrees, AGREE where all that are compared agree. A measurement of ours that is
   INVALID proves nothing, nor does a cross-check that was not finished.
@@ -31,7 +31,7 @@ from ecoload.verdict.cross_check_result import CheckStatus, CrossCheckResult, Fi
 from ecoload.verdict.judge import model_of
 from ecoload.verdict.where_to_look import where_to_look
 
-FEWEST_ROUNDS = 2
+FEWEST_ROUNDS = 3
 MOST_REASONS = 8
 
 
@@ -111,7 +111,9 @@ def _judged(one: Compared, joint: float) -> FigureResult:
     if not one.is_known or shown.tolerance is None:
         return replace(shown, verdict=Agreement.INCONCLUSIVE, reason="not measured by both in every round")
     if len(one.ours) < FEWEST_ROUNDS:
-        return replace(shown, verdict=Agreement.INCONCLUSIVE, reason="one round tells no interval")
+        return replace(
+            shown, verdict=Agreement.INCONCLUSIVE, reason=f"fewer than {FEWEST_ROUNDS} rounds tell nothing"
+        )
     found = _difference(one, joint)
     verdict = found.agreement(shown.tolerance)
     unsure = verdict is Agreement.INCONCLUSIVE

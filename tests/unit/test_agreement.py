@@ -124,12 +124,15 @@ class TestShares:
     def test_many_requests_do(self) -> None:
         ours = [(1_000, 100_000), (1_010, 100_000)]
         assert shares(ours, [(1_020, 100_000), (1_000, 100_000)], 0.999).agreement(0.005) is AGREE
-        # Two rounds tell little apart by themselves; what chance does is known from the requests.
         assert shares(ours, [(3_000, 100_000), (3_010, 100_000)], 0.999).agreement(0.005) is DISAGREE
 
+    def test_what_chance_does_is_known_from_the_requests_however_few_the_rounds(self) -> None:
+        assert shares([(0, 540)] * 3, [(25, 540), (31, 540), (27, 540)], 0.9995).agreement(0.005) is DISAGREE
+
     def test_rounds_that_differ_more_than_chance_does_make_it_wider(self) -> None:
-        steady = shares([(10, 1000)] * 4, [(10, 1000)] * 4, 0.99)
-        unsteady = shares([(1, 1000), (19, 1000), (1, 1000), (19, 1000)], [(10, 1000)] * 4, 0.99)
+        steady = shares([(10, 1000)] * 4, [(12, 1000)] * 4, 0.99)
+        unsteady = shares([(1, 1000), (19, 1000), (1, 1000), (19, 1000)], [(12, 1000)] * 4, 0.99)
+        assert unsteady.mean == steady.mean
         assert unsteady.interval[1] > 1.5 * steady.interval[1]
 
     def test_all_and_nothing(self) -> None:

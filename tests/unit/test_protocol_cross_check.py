@@ -84,7 +84,7 @@ def test_who_was_last_in_a_round_is_first_in_the_next() -> None:
 def test_every_round_is_made_and_judged() -> None:
     stage = Stage(rounds=3)
     found = stage.conduct()
-    assert (found.status, found.verdict) == (CheckStatus.FINISHED, Agreement.AGREE)
+    assert (found.status, found.verdict) == (CheckStatus.FINISHED, Agreement.AGREE), found.reasons
     assert [one.folder for one in found.runs] == [
         f"round_{number}_{tool.value}" for number, tool in in_turn(3)
     ]

@@ -225,6 +225,12 @@ def test_a_partial_result_is_no_verdict(changes: dict[str, Any], code: int) -> N
     assert found.rounds_compared == 2
 
 
+def test_two_rounds_tell_nothing() -> None:
+    found = compared(rounds=2, ours={"add_ms": 5.0})
+    assert found.verdict is Agreement.INCONCLUSIVE
+    assert figure(found, "p50", ROUTE).reason == "fewer than 3 rounds tell nothing"
+
+
 def test_without_a_whole_round_there_is_no_figure() -> None:
     found = judged(PLAN, runs(PLAN, 1)[:1], rounds=4, status=CheckStatus.INTERRUPTED, stop_reason="Ctrl-C")
     assert (found.figures, found.exit_code) == ((), 130)
