@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 import orjson
 
-from ecoload.engine.values import Getter, Scope, Values, as_text
+from ecoload.engine.values import Getter, Scope, Values
 from ecoload.measure.outcome import Outcome
 from ecoload.plan import Capture, Check, Expect
+from ecoload.spec.functions import as_text
 
 Headers = Sequence[tuple[bytes, bytes]]
 

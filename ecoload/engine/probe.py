@@ -20,8 +20,9 @@ import orjson
 
 from ecoload.engine.answers import find_json
 from ecoload.engine.tls import client_context
-from ecoload.engine.values import Scope, Unsafe, as_text, for_path, for_query
+from ecoload.engine.values import Scope, Unsafe, for_path, for_query
 from ecoload.plan import Metrics, Origin, Plan, Probe, StringTemplate, Text, Warm
+from ecoload.spec.functions import as_text
 
 TIMEOUT_S = 30.0
 MOST_BYTES = 16_777_216

@@ -25,15 +25,14 @@ from ecoload.engine.values import (
     Scope,
     Unsafe,
     Values,
-    as_text,
     for_header,
     for_path,
     for_query,
-    json_bytes,
 )
 from ecoload.errors import WorkerFailed
 from ecoload.guard.rules import namespace_value
 from ecoload.plan import Array, Body, BodyKind, Call, Object, Part, Plan, Ref, Step, StringTemplate, Text
+from ecoload.spec.functions import as_text, json_bytes
 
 Render = Callable[[Values], bytes]
 Pieces = list["bytes | Getter"]

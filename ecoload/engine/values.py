@@ -10,7 +10,6 @@ Rules
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,10 +18,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-import orjson
-
 from ecoload.guard.text import header_value_ok, path_segment
 from ecoload.plan import Array, Call, Object, Ref, Text
+from ecoload.spec.functions import PURE, as_text
 
 Values = list[Any]
 Getter = Callable[[Values], Any]
@@ -104,7 +102,7 @@ class Scope:
         if isinstance(value, Ref):
             return value.name in self._constants
         if isinstance(value, Call):
-            return value.function in _PLAIN and all(map(self.constant, value.arguments))
+            return value.function in PURE and all(map(self.constant, value.arguments))
         if isinstance(value, Text):
             return all(map(self.constant, value.parts))
         if isinstance(value, Object):
@@ -150,7 +148,7 @@ class Scope:
             arguments = [self.getter(a) for a in call.arguments]
             finish = _random_int if call.function == "random_int" else _random_string
             return lambda v: finish(_mix(base + (v[VU] << 32) + v[ITERATION]), *[a(v) for a in arguments])
-        function = _PLAIN.get(call.function) or _CLOCKS[call.function]
+        function = PURE.get(call.function) or _CLOCKS[call.function]
         arguments = [self.getter(a) for a in call.arguments]
         if not arguments:
             return lambda v: function()
@@ -158,26 +156,6 @@ class Scope:
             (only,) = arguments
             return lambda v: function(only(v))
         return lambda v: function(*[a(v) for a in arguments])
-
-
-def as_text(value: Any) -> str:
-    """A value inside a longer text."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return ""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict | list):
-        return orjson.dumps(value).decode()
-    return str(value)
-
-
-def json_bytes(value: Any) -> bytes:
-    """A value as JSON; bytes (digests) as hex text."""
-    return orjson.dumps(value, _json_default)
 
 
 def for_path(value: Any) -> bytes:
@@ -243,28 +221,6 @@ def _dig(record: Any, keys: tuple[str, ...]) -> Any:
     return record
 
 
-def _as_bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else as_text(value).encode()
-
-
-def _base64url(value: Any) -> str:
-    return base64.urlsafe_b64encode(_as_bytes(value)).rstrip(b"=").decode()
-
-
-def _json_default(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    raise TypeError
-
-
-_PLAIN: dict[str, Callable[..., Any]] = {
-    "base64url": _base64url,
-    "sha256": lambda x: hashlib.sha256(_as_bytes(x)).digest(),
-    "hex": lambda x: _as_bytes(x).hex(),
-    "lower": lambda x: as_text(x).lower(),
-    "upper": lambda x: as_text(x).upper(),
-    "urlencode": lambda x: quote(as_text(x), safe=""),
-}
 _CLOCKS: dict[str, Callable[..., Any]] = {
     "now_ms": lambda: time.time_ns() // 1_000_000,
     "now_iso": lambda: datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

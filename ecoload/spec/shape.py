@@ -141,7 +141,10 @@ def _written(reading: Reading, where: Where) -> Where:
 class Model(BaseModel):
     """The base of every shape. `where` is the way to the place it was read from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    # Most commands read few of the shapes: each is built when it is first used.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, defer_build=True
+    )
     _where: Where = PrivateAttr(())
 
     @property

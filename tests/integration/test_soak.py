@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,27 +22,33 @@ SCALE = 0.0064
 """Of an hour: 23 s."""
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(("a1", "a2", "a8")) as sandbox:
-        yield sandbox
+def soak(folder: Path, **switched_on: float) -> Finished:
+    """A soak of A2, on a sandbox of its own with these faults."""
+    with Sandbox(("a1", "a2", "a8")) as sandbox, faults(sandbox, "a2", **switched_on):
+        workspace = load_workspace(ROOT / "targets.yaml", environ={})
+        plan = make_plan(
+            workspace, "a2", "soak", duration_scale=SCALE, base_urls=sandbox.urls, embedded=sandbox.urls
+        )
+        secrets = resolve_secrets(plan, sandbox.secrets, ROOT)
+        return run_once(Request(plan, ROOT, folder / "runs", secrets), Silent())
 
 
-def soak(sandbox: Sandbox, tmp_path: Path) -> Finished:
-    workspace = load_workspace(ROOT / "targets.yaml", environ={})
-    plan = make_plan(
-        workspace, "a2", "soak", duration_scale=SCALE, base_urls=sandbox.urls, embedded=sandbox.urls
-    )
-    secrets = resolve_secrets(plan, sandbox.secrets, ROOT)
-    return run_once(Request(plan, ROOT, tmp_path / "runs", secrets), Silent())
+@pytest.fixture(scope="module")
+def soaks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
+    """A healthy soak and a leaking one, side by side: each mostly waits."""
+    leaks = {"leak_latency_ms_per_min": 300, "leak_memory_mb_per_min": 240}
+    with ThreadPoolExecutor() as pool:
+        healthy = pool.submit(soak, tmp_path_factory.mktemp("healthy"))
+        leaking = pool.submit(soak, tmp_path_factory.mktemp("leaking"), **leaks)
+        return {"healthy": healthy.result(), "leaking": leaking.result()}
 
 
 def drift(finished: Finished) -> dict[tuple[str, str], DriftResult]:
     return {(one.of, one.metric): one for one in finished.result.drift}
 
 
-def test_a_healthy_soak_is_not_accused(sandbox: Sandbox, tmp_path: Path) -> None:
-    finished = soak(sandbox, tmp_path)
+def test_a_healthy_soak_is_not_accused(soaks: dict[str, Finished]) -> None:
+    finished = soaks["healthy"]
     found = drift(finished)
     valid = finished.result.validity.status is ValidityStatus.VALID
     assert set(found) == {("ingest", "p95_ms"), ("ingest", "error_rate"), ("a2", "resident_bytes")}
@@ -52,9 +58,8 @@ def test_a_healthy_soak_is_not_accused(sandbox: Sandbox, tmp_path: Path) -> None
         assert "process_resident_memory_bytes" in (finished.folder / f"metrics_{when}.txt").read_text()
 
 
-def test_a_leak_of_latency_and_memory_fails_the_soak_by_name(sandbox: Sandbox, tmp_path: Path) -> None:
-    with faults(sandbox, "a2", leak_latency_ms_per_min=300, leak_memory_mb_per_min=240):
-        finished = soak(sandbox, tmp_path)
+def test_a_leak_of_latency_and_memory_fails_the_soak_by_name(soaks: dict[str, Finished]) -> None:
+    finished = soaks["leaking"]
     found = drift(finished)
     assert found["ingest", "p95_ms"].verdict is Verdict.FAIL, found
     assert found["a2", "resident_bytes"].verdict is Verdict.FAIL, found

@@ -20,14 +20,13 @@ from ecoload.engine.values import (
     VU,
     Scope,
     Unsafe,
-    as_text,
     for_header,
     for_path,
     for_query,
-    json_bytes,
     mix,
 )
 from ecoload.plan import Array, Call, Object, Ref, Text
+from ecoload.spec.functions import as_text, json_bytes
 
 UUID = Call("uuid")
 

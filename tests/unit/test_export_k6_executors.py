@@ -67,14 +67,8 @@ def test_ramping_vus_with_a_jump_and_a_part_of_a_second() -> None:
   startTime: scaled(0.001000001),
   startVUs: 0,
   stages: [
-    {
-      duration: scaled(0),
-      target: 5,
-    },
-    {
-      duration: scaled(2.5),
-      target: 1,
-    },
+    { duration: scaled(0), target: 5 },
+    { duration: scaled(2.5), target: 1 },
   ],
   gracefulRampDown: scaled(0),
   gracefulStop: scaled(0),

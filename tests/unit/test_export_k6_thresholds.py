@@ -35,12 +35,17 @@ def test_each_level_is_a_threshold_and_what_has_no_sample_does_not_pass() -> Non
     slo = ServiceLevel(p50_ms=20.5, p95_ms=125, p99_ms=300, error_rate=0.01, timeouts=0, failed_checks=2)
     assert judged(plan(slo)).items == {
         "http_reqs{name:ingest}": ["count>0"],
-        "http_reqs{name:ingest,expected_response:true}": ["count>0"],
         "http_req_duration{name:ingest,expected_response:true}": ["p(50)<=20.5", "p(95)<=125", "p(99)<=300"],
         "errors{name:ingest}": ["rate<=0.01"],
         "timeouts{name:ingest}": ["count<=0"],
         "failed_checks{name:ingest}": ["count<=2"],
     }
+
+
+@pytest.mark.parametrize("rate", [None, 1.0])
+def test_where_no_error_rate_tells_an_expected_response_is_asked_for(rate: float | None) -> None:
+    found = judged(plan(ServiceLevel(p95_ms=125, error_rate=rate))).items
+    assert found["http_reqs{name:ingest,expected_response:true}"] == ["count>0"]
 
 
 def test_a_level_that_does_not_decide_is_no_threshold_and_its_figures_are_there() -> None:

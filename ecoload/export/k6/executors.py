@@ -46,8 +46,8 @@ SCALED = """\
 const scaled = (seconds, least = 0) => {
   if (seconds * SCALE < least) {
     throw new Error(
-      `DURATION_SCALE=${SCALE} makes ${seconds * SCALE} s of ${seconds} s; ` +
-        `k6 takes at least ${least} s there. Set it to ${least / seconds} or more.`,
+      `DURATION_SCALE=${SCALE} is too small: k6 takes at least ${least} s where ` +
+        `the plan has ${seconds} s. Set it to ${least}/${seconds} or more.`,
     );
   }
   return seconds * SCALE * 1000;

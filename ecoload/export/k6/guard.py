@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, string
+from ecoload.export.k6.js import WIDTH, CannotExport, Literal, Raw, declaration, string
+from ecoload.export.k6.steps import base_url_name
 from ecoload.guard.approval import reasons_for_approval
 from ecoload.plan import Load, Origin, Plan
 from ecoload.spec.targets import base_url, origin
@@ -45,8 +46,12 @@ class Address:
 
     @property
     def declaration(self) -> str:
-        otherwise = f", {string(self.otherwise)}" if self.otherwise else ""
-        return f"const {constant(self.app)} = baseUrl({string(self.variable)}{otherwise});"
+        arguments = [string(text) for text in (self.variable, self.otherwise) if text]
+        line = f"const {base_url_name(self.app)} = baseUrl({', '.join(arguments)});"
+        if len(line) <= WIDTH:
+            return line
+        rows = "".join(f"  {argument},\n" for argument in arguments)
+        return f"const {base_url_name(self.app)} = baseUrl(\n{rows});"
 
     @property
     def row(self) -> list[Literal]:
@@ -54,19 +59,13 @@ class Address:
         hosts: Literal = Raw("LOOPBACK") if self.loopback else named
         if self.loopback and named:
             hosts = [Raw("...LOOPBACK"), *named]
-        return [self.variable, Raw(constant(self.app)), hosts]
-
-
-def constant(app: str) -> str:
-    """The constant of a script that holds an app's address: A2."""
-    name = app.upper().replace("-", "_")
-    return f"_{name}" if name[0].isdigit() else name
+        return [self.variable, Raw(base_url_name(self.app)), hosts]
 
 
 def addresses(workspace: Workspace, plan: Plan, origins: Iterable[int]) -> list[Address]:
     """Where the origins of a plan are. Raises CannotExport where two apps would have one name."""
     found = [_address(workspace, plan.origins[index]) for index in sorted(set(origins))]
-    names = [constant(address.app) for address in found]
+    names = [base_url_name(address.app) for address in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise CannotExport(f"two apps would be called {' and '.join(twice)} in a script; rename one of them")
     return found
@@ -75,7 +74,7 @@ def addresses(workspace: Workspace, plan: Plan, origins: Iterable[int]) -> list[
 def _address(workspace: Workspace, there: Origin) -> Address:
     text = workspace.targets.apps[there.app].base_url
     single = _ONE_VARIABLE.fullmatch(text)
-    variable = single[1] if single else f"{constant(there.app).lstrip('_')}_URL"
+    variable = single[1] if single else f"{base_url_name(there.app)}_URL"
     standing = _standing(workspace, there.app)
     both = [there, *([standing] if standing is not None else [])]
     local = [one.embedded for one in both]
@@ -113,22 +112,17 @@ def reasons(workspace: Workspace, plan: Plan, loads: Sequence[Load]) -> tuple[st
     return tuple(dict.fromkeys(reason for variant in variants for reason in reasons_for_approval(variant)))
 
 
-def variable(plan: Plan, secret: str) -> str:
-    """The environment variable of a secret in a script: that of its reference; for a file its own name."""
-    kind, _, name = dict(plan.secrets)[secret].partition(":")
-    return name if kind == "env" else secret
-
-
 def constants(plan: Plan, places: Sequence[Address], needed: Sequence[str]) -> str:
     """The constants that `GUARD` looks at; `needed` are the variables that must be set."""
     rows: list[Literal] = [place.row for place in places]
     return "\n".join(
         [
-            "// Where the apps are, and the hosts that targets.yaml names for them.",
             LOOPBACK,
+            "// Where the apps are, and the hosts that targets.yaml names for them.",
             declaration("APPS", rows),
             "// What must be set.",
             declaration("NEEDED", [*needed]),
+            "// More VUs than these need an approval.",
             declaration("APPROVAL_OVER_VUS", plan.approval_over_vus),
         ]
     )

@@ -174,7 +174,10 @@ def _not_asked(plan: Plan) -> Iterator[str]:
 
 
 def _row(name: str, text: str) -> list[str]:
-    return _wrapped(text, f"  {name:<18}", " " * 20)
+    rest = " " * 20
+    if len(name) < 18:
+        return _wrapped(text, f"  {name:<18}", rest)
+    return [f"  {name}", *_wrapped(text, rest, rest)]
 
 
 def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:

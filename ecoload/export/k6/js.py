@@ -3,7 +3,8 @@
 Rules
 -----
 - Whatever people or targets wrote goes into a script through `string` or `literal`, and nowhere else.
-- Objects stand on several lines, so that prettier leaves them so; arrays on one where they fit.
+- Objects stand on several lines, so that prettier leaves them so; arrays, and objects in them, on one where
+  they fit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ WIDTH = 80
 _SHORT_KEY = 4
 """Behind a property's name of so few characters prettier breaks no line."""
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+_NUMERAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class CannotExport(UsageError):
@@ -54,17 +56,11 @@ def string(text: str) -> str:
     return f'"{body}"'
 
 
-def template(*parts: str | Raw) -> str:
-    """A template literal of texts and expressions."""
-    escaped = (
-        f"${{{part.text}}}" if isinstance(part, Raw) else re.sub(r"([\\`]|\$(?={))", r"\\\1", part)
-        for part in parts
-    )
-    return f"`{''.join(escaped)}`"
-
-
 def key(name: str) -> str:
-    """A property's name: quoted where it must be."""
+    """A property's name: quoted where it must be, computed where JavaScript or prettier would take it for
+    something else (`__proto__`, numbers)."""
+    if name == "__proto__" or _NUMERAL.fullmatch(name):
+        return f"[{string(name)}]"
     return name if _IDENTIFIER.fullmatch(name) else string(name)
 
 
@@ -88,15 +84,33 @@ def literal(value: Literal, column: int = 0, indent: int = 0, after: int = 1) ->
             return repr(value)
         case Mapping():
             return _object(value, indent)
+    return _array(value, column, indent, after)
+
+
+def _array(value: list[Literal], column: int, indent: int, after: int) -> str:
     if not value:
         return "[]"
-    flat = "[" + ", ".join(literal(item) for item in value) + "]"
-    table = len(value) > 1 and all(isinstance(item, list) and len(item) > 1 for item in value)
-    if "\n" not in flat and not table and column + len(flat) + after <= WIDTH:
+    kinds = {type(item) for item in value if isinstance(item, list | Mapping) and len(item) > 1}
+    is_table = len(value) > 1 and len(kinds) == 1 and all(type(item) in kinds for item in value)
+    flat = "[" + ", ".join(map(_flat, value)) + "]"
+    if not is_table and column + len(flat) + after <= WIDTH:
         return flat
-    pad = " " * (indent + 2)
-    rows = "".join(f"{pad}{literal(item, indent + 2, indent + 2)},\n" for item in value)
-    return f"[\n{rows}{' ' * indent}]"
+    pad, rows = " " * (indent + 2), []
+    for item in value:
+        fits = isinstance(item, Mapping) and len(pad) + len(_flat(item)) + 1 <= WIDTH
+        rows.append(f"{pad}{_flat(item) if fits else literal(item, indent + 2, indent + 2)},\n")
+    return "[\n" + "".join(rows) + " " * indent + "]"
+
+
+def _flat(value: Literal) -> str:
+    """A value in one line, as objects stand in arrays where they fit."""
+    match value:
+        case Mapping():
+            items = ", ".join(f"{key(name)}: {_flat(item)}" for name, item in value.items())
+            return f"{{ {items} }}" if items else "{}"
+        case list():
+            return "[" + ", ".join(map(_flat, value)) + "]"
+    return literal(value)
 
 
 def _object(value: Mapping[str, Literal], indent: int) -> str:
@@ -112,8 +126,10 @@ def _object(value: Mapping[str, Literal], indent: int) -> str:
 
 
 def _after(start: str, value: Literal, indent: int) -> str:
-    """What stands behind a `:` or `=`: a text that does not fit goes to the next line."""
+    """What stands behind a `:` or `=`: on the next line where not even its beginning fits, or not all of a
+    text."""
     text = literal(value, len(start), indent)
-    if isinstance(value, str) and len(start) + len(text) + 1 > WIDTH:
-        return f"\n{' ' * (indent + 2)}{text}"
-    return f" {text}"
+    fits = len(start) + (len(text) + 1 if isinstance(value, str) else 1) <= WIDTH
+    if fits or not isinstance(value, str | list | Mapping):
+        return f" {text}"
+    return f"\n{' ' * (indent + 2)}{literal(value, indent + 2, indent + 2)}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ecoload.export.k6.guard import Address, addresses, variable
+from ecoload.export.k6.guard import Address, addresses
+from ecoload.export.k6.steps import secret_variable
 from ecoload.export.k6.thresholds import Thresholds, thresholds
 from ecoload.guard.reach import steps
 from ecoload.plan import Load, Plan, Scenario, Step
@@ -66,7 +67,7 @@ class Script:
     def secrets(self) -> list[str]:
         """The variables of its secrets."""
         return _each(
-            variable(part.plan, name) for part in self.parts.values() for name, _ in part.plan.secrets
+            secret_variable(part.plan, name) for part in self.parts.values() for name, _ in part.plan.secrets
         )
 
     @property

@@ -11,22 +11,20 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from ecoload.export.k6 import executors, guard, standin, summary, tokens
+from ecoload.export.k6 import executors, guard, summary, tokens
 from ecoload.export.k6.header import header
-from ecoload.export.k6.js import CannotExport, Literal, Raw, declaration, key, literal, string
+from ecoload.export.k6.helpers import HELPERS, Helper, closure, import_lines
+from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, declaration, key, literal
+from ecoload.export.k6.options import options
 from ecoload.export.k6.pacing import PACED, pacing_of
 from ecoload.export.k6.parts import Part, Script
 from ecoload.export.k6.refusals import refusals
-from ecoload.guard.reach import steps
-from ecoload.plan import Plan
-from ecoload.spec.units import format_duration
+from ecoload.export.k6.steps import check_records, iteration, records_name, setup_steps, teardown_steps
+from ecoload.plan import Plan, Scenario
 from ecoload.spec.workspace import Workspace
-
-MINUTE_NS = 60_000_000_000
-TOKEN_TIMEOUT_NS = 30_000_000_000
-STATISTICS = ("avg", "min", "med", "max", "p(90)", "p(95)", "p(99)", "count")
 
 
 def script_of(workspace: Workspace, plans: Mapping[str, Plan], name: str) -> str:
@@ -46,6 +44,8 @@ class _Assembly:
     def __init__(self, script: Script) -> None:
         self.script, self.parts, self.plan = script, script.parts, script.plan
         self.places = script.places
+        self.functions = _functions(script.scenarios)
+        self.needs = {"baseUrl", "guard", "newRunId"}
         self.problems: list[str] = []
 
     def text(self) -> str:
@@ -56,18 +56,17 @@ class _Assembly:
             *self._records(),
             *(self._profiles() if len(self.parts) > 1 else self._profile()),
             self._setup(),
-            *self._functions(),
+            *self._iterations(),
+            *self._teardown(),
             summary.HANDLE_SUMMARY,
-            *self._helpers(),
         ]
         if self.problems:
             raise CannotExport("\n".join(dict.fromkeys(self.problems)))
-        return "\n\n".join([header(self.script), self._imports(body), *body]) + "\n"
+        helpers, imports = closure(self.needs, OWN | HELPERS)
+        head = [header(self.script), "\n".join(import_lines(imports))]
+        return "\n\n".join([*head, *body, *helpers]) + "\n"
 
     # --- from top to bottom -----------------------------------------------------------------------
-
-    def _imports(self, body: list[str]) -> str:
-        return standin.IMPORTS
 
     def _constants(self) -> Iterator[str]:
         profiles = list(self.parts)
@@ -87,7 +86,8 @@ class _Assembly:
 
     def _records(self) -> Iterator[str]:
         for name in self.script.feeders:
-            yield _RECORDS.replace("$NAME", literal(name)).replace("$CONSTANT", name)
+            self.needs.add("SharedArray")
+            yield _RECORDS.replace("$NAME", literal(name)).replace("$CONSTANT", records_name(name))
 
     def _profile(self) -> Iterator[str]:
         (part,) = self.parts.values()
@@ -95,80 +95,98 @@ class _Assembly:
         yield "\n".join(
             [
                 declaration("SPEC_HASH", part.plan.spec_hash),
+                _REASONS,
                 declaration("REASONS", self._reasons(part)),
+                _PACING,
                 declaration("PACING", self._pacing()),
                 declaration("SCENARIOS", self._scenarios(part)),
             ]
         )
-        yield self._options(dict(part.judged.items))
+        yield declaration("THRESHOLDS", dict(part.judged.items))
+        yield self._options()
 
     def _profiles(self) -> Iterator[str]:
         judged = {profile: dict(part.judged.items) for profile, part in self.parts.items()}
         common = max(judged.values(), key=list(judged.values()).count)
-        yield declaration("LEVELS", common)
+        yield f"// What most profiles must reach.\n{declaration('LEVELS', common)}"
         rows = []
         for profile, part in self.parts.items():
-            levels: Literal = Raw("LEVELS") if judged[profile] == common else judged[profile]
             rows.append(f"  {key(profile)}: {{\n")
             rows.append(_property("specHash", part.plan.spec_hash))
             rows.append(_property("reasons", self._reasons(part)))
             rows.append(f"    scenarios: () => ({literal(self._scenarios(part), indent=4)}),\n")
-            rows.append(_property("thresholds", levels))
+            rows.append(f"    thresholds: {_over(common, judged[profile])},\n")
             rows.append("  },\n")
         yield "const PROFILES = {\n" + "".join(rows) + "};"
         yield _CHOSEN
         yield "\n".join(
             [
                 "const SPEC_HASH = PROFILES[PROFILE].specHash;",
+                _REASONS,
                 "const REASONS = PROFILES[PROFILE].reasons;",
                 "const SCENARIOS = PROFILES[PROFILE].scenarios();",
+                "const THRESHOLDS = PROFILES[PROFILE].thresholds;",
+                _PACING,
                 declaration("PACING", self._pacing()),
             ]
         )
-        yield self._options(Raw("PROFILES[PROFILE].thresholds"))
+        yield self._options()
 
-    def _options(self, judged: Literal) -> str:
-        options: dict[str, Literal] = {
-            "userAgent": self.plan.http.user_agent or f"ecoload/{self.plan.tool_version}",
-            "scenarios": Raw("SCENARIOS"),
-            "thresholds": judged,
-            "summaryTrendStats": [*STATISTICS],
-            **_network(self.script),
-            **_timeouts(self.script),
-        }
-        return f"export {declaration('options', options)}"
+    def _options(self) -> str:
+        whole = options(self.script, Raw("SCENARIOS"), Raw("THRESHOLDS"))
+        return f"export {declaration('options', whole)}"
 
     def _setup(self) -> str:
         lines = [
-            "const begun = Date.now();",
-            "guard();",
-            "const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };",
+            "  const begun = Date.now();",
+            "  guard();",
+            "  const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };",
         ]
         if self.plan.auth is not None:
-            lines.append("run.token = fetchToken(run.id);")
-        lines.append("run.started = new Date().toISOString();")
-        lines.append("run.setupMs = Date.now() - begun;")
-        return "\n".join(
-            ["export function setup() {", *(f"  {line}" for line in [*lines, "return run;"]), "}"]
-        )
+            lines.append("  run.token = fetchToken(run.id);")
+            self.needs.add("fetchToken")
+        if once := self._once(setup_steps):
+            lines += ["", *once, ""]
+        lines += [
+            "  run.started = new Date().toISOString();",
+            "  run.setupMs = Date.now() - begun;",
+            "  return run;",
+        ]
+        return "\n".join(["export function setup() {", *lines, "}"])
 
-    def _functions(self) -> Iterator[str]:
-        run = "{ ...run, token: bearer(run) }" if self.plan.auth is not None else "run"
+    def _teardown(self) -> Iterator[str]:
+        if lines := self._once(teardown_steps):
+            yield "\n".join(["export function teardown(run) {", *lines, "}"])
+
+    def _once(self, part: Callable[[Plan, Scenario], Code]) -> list[str]:
+        """The statements of each scenario's setup or teardown."""
+        found = (self._code(part, self._plan_of(scenario), scenario) for scenario in self.script.scenarios)
+        return [text for text in found if text]
+
+    def _iterations(self) -> Iterator[str]:
         for scenario in self.script.scenarios:
-            name = _camel(scenario.name)
-            yield f"export function run{name}(run) {{\n  paced(() => iterate{name}({run}));\n}}"
-            yield standin.iteration(self.plan, scenario, f"iterate{name}")
+            name, plan = self.functions[scenario.name], self._plan_of(scenario)
+            call = f"iterate{name}(run)"
+            if scenario.name in self._paced:
+                call = f"paced(() => {call})"
+                self.needs.add("paced")
+            yield f"export function run{name}(run) {{\n  {call};\n}}"
+            yield self._code(iteration, plan, scenario, f"iterate{name}")
+            data = self.script.workspace.data
+            if scenario.feeder is not None and data is not None:
+                self._code(check_records, plan, scenario, data.of(scenario.feeder))
 
-    def _helpers(self) -> Iterator[str]:
-        yield guard.BASE_URL
-        yield standin.ERRORS
-        if self._pacing():
-            yield PACED.text
-        yield guard.GUARD
-        yield _NEW_RUN_ID
-        if self.plan.auth is not None:
-            yield tokens.FETCH_TOKEN
-            yield tokens.BEARER
+    def _code(self, write: Callable[..., Code | None], *arguments: Any) -> str:
+        """What `write` writes, its needs noted; nothing where it cannot."""
+        try:
+            code = write(*arguments)
+        except CannotExport as error:
+            self.problems += str(error).splitlines()
+            return ""
+        if code is None:
+            return ""
+        self.needs |= code.needs
+        return code.text
 
     # --- pieces -----------------------------------------------------------------------------------
 
@@ -176,12 +194,26 @@ class _Assembly:
         found: dict[str, Literal] = {}
         for index in part.indices:
             load = part.plan.loads[index]
-            function = f"run{_camel(part.plan.scenarios[load.scenario].name)}"
+            function = f"run{self.functions[part.plan.scenarios[load.scenario].name]}"
             try:
                 found[load.name] = executors.scenario_options(part.plan, index, function)
             except CannotExport as error:
                 self.problems += [f"{part.plan.profile}: {line}" for line in str(error).splitlines()]
         return found
+
+    def _plan_of(self, scenario: Scenario) -> Plan:
+        """A plan that the scenario is part of."""
+        return next(part.plan for part in self.parts.values() if scenario in part.scenarios)
+
+    @property
+    def _paced(self) -> set[str]:
+        """The scenarios that some load paces."""
+        return {
+            part.plan.scenarios[load.scenario].name
+            for part in self.parts.values()
+            for load in part.loads
+            if load.pacing_ns
+        }
 
     def _reasons(self, part: Part) -> list[Literal]:
         return [*guard.reasons(self.script.workspace, part.plan, part.loads)]
@@ -196,52 +228,33 @@ class _Assembly:
         }
 
 
-def _network(script: Script) -> dict[str, Literal]:
-    """Addresses to dial in place of what a name resolves to, and certificates."""
-    options: dict[str, Literal] = {}
-    origins = {origin.app: origin for origin in script.plan.origins}
-    dialled: dict[str, Literal] = {}
-    certificates: list[Literal] = []
-    for place in script.places:
-        there = origins[place.app]
-        if there.resolve:
-            dialled |= dict.fromkeys((host for host in place.hosts), there.resolve[0])
-        if there.client_cert is not None and there.client_key is not None:
-            certificate, private_key = opened(there.client_cert), opened(there.client_key)
-            certificates.append({"domains": [*place.hosts], "cert": certificate, "key": private_key})
-    if dialled:
-        options["hosts"] = dialled
-    if certificates:
-        options["tlsAuth"] = certificates
-    return options
-
-
-def opened(file: str) -> Raw:
-    """A file of the workspace, by a path from the folder of the scripts."""
-    place = file if file.startswith("/") else f"../../../{file}"
-    return Raw(f"open({string(place)})")
-
-
-def _timeouts(script: Script) -> dict[str, Literal]:
-    """How long setup() and teardown() may take, where that is more than the minute that k6 gives them."""
-    tokens_ns = TOKEN_TIMEOUT_NS if script.plan.auth is not None else 0
-    options: dict[str, Literal] = {}
-    for name, part in (("setupTimeout", "setup"), ("teardownTimeout", "teardown")):
-        every = [step for scenario in script.scenarios for step in steps(getattr(scenario, part))]
-        most = tokens_ns + sum(step.timeout_ns + (step.think.most_ns if step.think else 0) for step in every)
-        if every and most > MINUTE_NS:
-            options[name] = format_duration(most)
-    return options
-
-
 def _property(name: str, value: Literal) -> str:
     """A property of an object at the second level."""
     return literal({name: value}, indent=2).split("\n", 1)[1].rpartition("\n")[0] + "\n"
 
 
-def _camel(name: str) -> str:
-    return "".join(word[:1].upper() + word[1:] for word in re.split("[-_]", name))
+def _over(common: Mapping[str, Literal], judged: Mapping[str, Literal]) -> str:
+    """Thresholds at the second level of an object, by `LEVELS` as far as they are the common ones."""
+    more = {metric: expressions for metric, expressions in judged.items() if metric not in common}
+    if {**common, **more} != judged:
+        return literal(judged, indent=4)
+    rest = literal(more, indent=4)
+    return rest.replace("{", "{\n      ...LEVELS,", 1) if more else "LEVELS"
 
+
+def _functions(scenarios: Iterable[Scenario]) -> dict[str, str]:
+    """What the functions of each scenario are called, behind `run` and `iterate`: A8Filters."""
+    found: dict[str, str] = {}
+    for scenario in scenarios:
+        name = "".join(word[:1].upper() + word[1:] for word in re.split("[-_]", scenario.name))
+        while name in found.values():
+            name += "2"
+        found[scenario.name] = name
+    return found
+
+
+_REASONS = "// Why ecoload would ask for an approval, the number of VUs aside."
+_PACING = "// Seconds from one start of an iteration to the next of a VU."
 
 _SCALE = """\
 const SCALE = Number(__ENV.DURATION_SCALE || 1);
@@ -278,3 +291,13 @@ function newRunId() {
   const chance = Math.floor(65536 * Math.random());
   return `${at}-${APP}-${PROFILE}-${chance.toString(16).padStart(4, "0")}`;
 }"""
+
+OWN = {
+    "paced": Helper(PACED.text, tuple(PACED.needs)),
+    "bearer": Helper(tokens.BEARER, ("fetchToken",)),
+    "fetchToken": Helper(tokens.FETCH_TOKEN, ("encoding", "http", "json")),
+    "guard": Helper(guard.GUARD, ("exec",)),
+    "baseUrl": Helper(guard.BASE_URL),
+    "newRunId": Helper(_NEW_RUN_ID),
+}
+"""The functions of a script that are about a whole run."""

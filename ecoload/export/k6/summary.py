@@ -3,7 +3,8 @@
 Rules
 -----
 - The JSON has exactly the fields of `measure/k6_summary.py`. What k6 has no sample of is null, never 0.
-- A route is one that a threshold asks for: `http_reqs{name:ROUTE}` stands in the options of every script.
+- A route is one that a threshold asks for: `http_reqs{name:ROUTE}`. They come in the order of `THRESHOLDS`,
+  which is the plan's; k6 puts the thresholds of the options in another.
 - The token that `setup()` returned goes nowhere.
 """
 
@@ -26,7 +27,7 @@ export function handleSummary(data) {
 // The figures in the form that `ecoload import k6-summary` reads.
 function summaryOf({ metrics, setup_data: run, state }) {
   const seconds = (state.testRunDurationMs - run.setupMs) / 1000;
-  const names = Object.keys(options.thresholds);
+  const names = Object.keys(THRESHOLDS);
   const routes = names
     .map((metric) => /^http_reqs\\{name:([^,}]+)\\}$/.exec(metric))
     .filter((found) => found !== null)

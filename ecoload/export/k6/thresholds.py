@@ -77,14 +77,14 @@ def _of_level(level: ServiceLevel, name: str, decides: Sequence[str]) -> Said:
         for field in ServiceLevel.__dataclass_fields__
         if (value := getattr(level, field)) is not None and _decides(field, decides)
     }
-    expected = f"name:{name},expected_response:true"
+    rate, expected = judged.get("error_rate"), f"name:{name},expected_response:true"
     yield f"http_reqs{{name:{name}}}", "count>0" if judged else "count>=0"
     for field, statistic in _PERCENTILES.items():
         if field in judged:
-            yield f"http_reqs{{{expected}}}", "count>0"
+            if rate is None or rate >= 1:  # else errors tell that there was no expected response
+                yield f"http_reqs{{{expected}}}", "count>0"
             yield f"http_req_duration{{{expected}}}", f"{statistic}<={number(judged[field])}"
     yield f"http_req_duration{{{expected}}}", "max>=0"
-    rate = judged.get("error_rate")
     yield f"errors{{name:{name}}}", "rate>=0" if rate is None else f"rate<={number(rate)}"
     for counter in ("timeouts", "failed_checks"):
         if counter in judged:

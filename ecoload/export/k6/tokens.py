@@ -11,8 +11,10 @@ Rules
 
 from __future__ import annotations
 
-from ecoload.export.k6.guard import constant, variable
-from ecoload.export.k6.js import Literal, Raw, declaration, template
+from ecoload.export.k6 import layout
+from ecoload.export.k6.js import Literal, Raw, declaration
+from ecoload.export.k6.layout import Template
+from ecoload.export.k6.steps import base_url_name, secret_variable
 from ecoload.plan import ClientCredentials, Plan
 
 
@@ -22,16 +24,17 @@ def credentials(plan: Plan, auth: ClientCredentials) -> str:
     said: dict[str, Literal] = {
         "app": app,
         "path": auth.path,
-        "url": Raw(template(Raw(constant(app)), auth.path)),
+        "url": Raw(layout.expression(Template((Raw(base_url_name(app)), auth.path)))),
         "clientId": auth.client_id,
-        "secret": variable(plan, auth.secret),
+        "secret": secret_variable(plan, auth.secret),
         "scope": auth.scope,
     }
     return f"// How a token is got: by client credentials (RFC 6749, 4.4).\n{declaration('TOKEN', said)}"
 
 
 FETCH_TOKEN = """\
-// A token, and when the next one is due. The request stands in no route's figures.
+// A token, and when the next one is due. The request stands in no route's
+// figures.
 function fetchToken(runId) {
   const client = [TOKEN.clientId, __ENV[TOKEN.secret]].map(encodeURIComponent);
   const form = { grant_type: "client_credentials" };
@@ -55,14 +58,16 @@ function fetchToken(runId) {
   if (answer.status === 0) {
     throw new Error(`${said} failed: ${answer.error}`);
   }
-  const { access_token, token_type, expires_in = 300, error } = jsonOf(answer);
+  const document = json(answer) || {};
   if (answer.status !== 200) {
-    const word = OAUTH_ERRORS.includes(error) ? ` (${error})` : "";
+    const known = OAUTH_ERRORS.includes(document.error);
+    const word = known ? ` (${document.error})` : "";
     throw new Error(
       `${said} answered ${answer.status}${word}; auth: of ${APP} in targets.yaml says who asks ` +
         `(${TOKEN.clientId}), for which scope, and with which secret (${TOKEN.secret})`,
     );
   }
+  const { access_token, token_type, expires_in = 300 } = document;
   const sound =
     typeof access_token === "string" &&
     /^[!-~]{1,16384}$/.test(access_token) &&
@@ -84,16 +89,7 @@ const OAUTH_ERRORS = [
   "unauthorized_client",
   "unsupported_grant_type",
   "invalid_scope",
-];
-
-// The JSON of an answer; an empty object where it is none.
-function jsonOf(answer) {
-  try {
-    return JSON.parse(answer.body) || {};
-  } catch {
-    return {};
-  }
-}"""
+];"""
 
 BEARER = """\
 // The token that holds now: setup()'s, and later ones that this VU fetched.
