@@ -185,8 +185,6 @@ def _one(check: CrossCheck, tool: Tool, number: int) -> Made:
 def _only_ours(plan: Plan) -> Iterator[str]:
     for index in sorted(used_origins(plan)):
         origin = plan.origins[index]
-        if origin.client_cert is not None:
-            yield f"- {origin.app} wants a client certificate, and k6 takes its key only from within a script"
         if plan.proxy is not None and _is_local(origin.host):
             yield f"- {origin.app} is on this machine, where k6 takes no proxy, and the plan has one"
 

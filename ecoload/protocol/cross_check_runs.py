@@ -11,8 +11,9 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,12 +26,13 @@ from ecoload.engine.interrupts import Interrupts
 from ecoload.engine.k6 import K6, K6Ended, K6Failed, K6Job, run_k6
 from ecoload.engine.tokens import tokens_of
 from ecoload.errors import OutputFailed, TokenFailed, UsageError, WorkerFailed
-from ecoload.export.k6.guard import addresses, variable
-from ecoload.export.k6.script import script_of
+from ecoload.export.k6.parts import Part, Script
+from ecoload.export.k6.script import text_of
+from ecoload.export.k6.steps import secret_variable
 from ecoload.guard.grants import Grant
 from ecoload.guard.hosts import is_ip
 from ecoload.guard.peaks import total_duration_ns
-from ecoload.guard.reach import used_origins
+from ecoload.guard.reach import steps, used_origins
 from ecoload.measure.cross_check import Witness, of_ecoload, of_k6
 from ecoload.measure.k6_summary import K6Summary, read_summary
 from ecoload.measure.rebuild import rebuild
@@ -43,43 +45,64 @@ from ecoload.run import Request, View, carry_out
 from ecoload.spec.feeders import FILE, read_data
 from ecoload.spec.workspace import Workspace
 
-SCRIPT, RECORDS = "script.js", "data.jsonl"
-"""In the cross-check's folder."""
+PLACE = Path("workspace", "tests", "perf", "k6")
+"""Of the script, in the cross-check's folder: from there it finds its files as it does in a workspace."""
 SUMMARY, OPTIONS, LOG, CERTIFICATES = "summary.json", "options.json", "k6.log", "ca.pem"
 """In the folder of a run of k6."""
-MARGIN_S = 180.0
-"""What k6 may take beside the plan: its setup and teardown (60 s each), and the summary."""
+MARGIN_S = 60.0
+"""What k6 may take to start and to end, beside what its script may."""
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """A plan as a k6 script: its text, the variable of each app's address, and that of each secret."""
+class K6Script:
+    """A plan as a k6 script in a file of that name: its text, the variable of each app's address and of each
+    secret, and the files of the workspace that it opens, its records apart."""
 
+    name: str
     text: str
     addresses: Mapping[str, str]
     secrets: Mapping[str, str]
+    files: Sequence[str] = ()
+
+    @property
+    def place(self) -> Path:
+        """Where it is in the cross-check's folder."""
+        return PLACE / self.name
 
 
-def script_for(workspace: Workspace, plan: Plan) -> Script:
-    """The plan's script. Raises CannotExport with everything that k6 cannot say."""
-    places = addresses(workspace, plan, range(len(plan.origins)))
-    return Script(
-        script_of(workspace, {plan.profile: plan}, SCRIPT),
-        {place.app: place.variable for place in places},
-        {name: variable(plan, name) for name, _ in plan.secrets},
+def script_for(workspace: Workspace, plan: Plan) -> K6Script:
+    """The plan's script. Which address a host has is told to k6 by us, so it says none. Raises CannotExport
+    with everything that k6 cannot say."""
+    origins = tuple(dataclasses.replace(origin, resolve=()) for origin in plan.origins)
+    part = Part(dataclasses.replace(plan, origins=origins), tuple(range(len(plan.loads))))
+    script = Script(f"{plan.app}_{plan.profile}.js", workspace, {plan.profile: part}, ("targets.yaml",))
+    return K6Script(
+        script.name,
+        text_of(script),
+        {place.app: place.variable for place in script.places},
+        {name: secret_variable(plan, name) for name, _ in plan.secrets},
+        script.reads,
     )
 
 
-def write_script(folder: Path, script: Script, plan: Plan, workspace: Path) -> None:
-    """Writes the script and its records into the cross-check's folder. Raises OutputFailed; UsageError where
-    the records are no longer the plan's."""
-    data = read_data(workspace) if plan.feeders else None
-    if data is not None and any(feeder.sha256 != data.sha256 for feeder in plan.feeders):
+def write_script(folder: Path, script: K6Script, plan: Plan, workspace: Path) -> None:
+    """Writes the script, its records and the files it sends into the cross-check's folder; keys are linked,
+    not copied. Raises OutputFailed; UsageError where the records are no longer the plan's."""
+    root = folder / PLACE.parts[0]
+    keys = {origin.client_key for origin in plan.origins}
+    records = {FILE} if plan.feeders else set()
+    if records and any(feeder.sha256 != read_data(workspace).sha256 for feeder in plan.feeders):
         raise UsageError(f"{FILE} has changed since the plan was made; start again")
     try:
-        (folder / SCRIPT).write_text(script.text, encoding="utf-8")
-        if data is not None:
-            (folder / RECORDS).write_bytes((workspace / FILE).read_bytes())
+        (folder / script.place).parent.mkdir(parents=True)
+        (folder / script.place).write_text(script.text, encoding="utf-8")
+        for name in sorted({*records, *(file for file in script.files if not Path(file).is_absolute())}):
+            there, own = workspace / name, root / name
+            own.parent.mkdir(parents=True, exist_ok=True)
+            if name in keys:
+                own.symlink_to(there.resolve())
+            else:
+                own.write_bytes(there.read_bytes())
     except OSError as error:
         raise OutputFailed(f"{error.filename or folder}: {error.strerror}") from error
 
@@ -124,7 +147,7 @@ class ByK6:
     """Runs of k6, by the script in the cross-check's folder. A `protocol.cross_check.RunTool`."""
 
     k6: K6
-    script: Script
+    script: K6Script
     heard: Interrupts
     environ: Mapping[str, str] = field(repr=False)
     """What PATH is read from."""
@@ -134,12 +157,12 @@ class ByK6:
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{plan.app}-{plan.profile}-{os.urandom(2).hex()}"
         folder = folder.absolute()
         job = K6Job(
-            script=folder.parent / SCRIPT,
+            script=folder.parent / self.script.place,
             config=folder / OPTIONS,
             folder=folder,
             environment=k6_environment(target, self.script, run_id, folder, self.environ),
             secrets=tuple(target.secrets.values()),
-            most_s=total_duration_ns(plan, grace=True) / 1e9 + MARGIN_S,
+            most_s=total_duration_ns(plan, grace=True) / 1e9 + _beside_s(plan) + MARGIN_S,
         )
         _prepare(folder, plan)
         try:
@@ -157,7 +180,7 @@ class ByK6:
 
 
 def k6_environment(
-    target: Target, script: Script, run_id: str, folder: Path, environ: Mapping[str, str]
+    target: Target, script: K6Script, run_id: str, folder: Path, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Everything of the environment that a run of k6 in `folder` gets."""
     plan, origins = target.plan, {origin.app: origin for origin in target.plan.origins}
@@ -171,7 +194,6 @@ def k6_environment(
         "ECOLOAD_APPROVED": plan.spec_hash,
         "ECOLOAD_RUN_ID": run_id,
         "ECOLOAD_SUMMARY": str(folder / SUMMARY),
-        "ECOLOAD_DATA": str(folder.parent / RECORDS),
     }
     if plan.proxy:
         own |= {"HTTP_PROXY": plan.proxy, "HTTPS_PROXY": plan.proxy, "NO_PROXY": ",".join(_by_no_proxy(plan))}
@@ -233,6 +255,12 @@ def _witness(target: Target, run_id: str) -> Witness:
             return Witness(beside.request_count(), beside.persisted()[0])
     except TokenFailed:
         return Witness()
+
+
+def _beside_s(plan: Plan) -> float:
+    """What setup and teardown may take: a minute each, or as long as their steps may."""
+    every = [step for scenario in plan.scenarios for step in steps(scenario.setup + scenario.teardown)]
+    return 120 + sum(step.timeout_ns + (step.think.most_ns if step.think else 0) for step in every) / 1e9
 
 
 def _acknowledging(plan: Plan) -> str:

@@ -136,8 +136,8 @@ def _within(t: float, freedom: int) -> float:
 
 
 def _dispersion(sides: Sequence[tuple[Sequence[Counted], Counted]]) -> tuple[float, bool]:
-    """How many times as much the rounds vary as chance makes them (Pearson's, 1 at least), and whether they do
-    so clearly: beyond what 80 of 100 even ones stay below."""
+    """How many times as much the rounds vary as chance makes them (Pearson's, 1 at least), and whether they
+    do so clearly: beyond what 80 of 100 even ones stay below."""
     square, freedom = 0.0, 0
     for rounds, (failed, of) in sides:
         if 0 < failed < of:
@@ -153,8 +153,8 @@ def _dispersion(sides: Sequence[tuple[Sequence[Counted], Counted]]) -> tuple[flo
 
 
 def _newcombe(ours: Counted, theirs: Counted, times: float, confidence: float) -> Interval:
-    """The interval of the difference of two shares, from Wilson's of each (Newcombe's method 10), as if it were
-    so many `times` fewer requests."""
+    """The interval of the difference of two shares, from Wilson's of each (Newcombe's method 10), as if it
+    were so many `times` fewer requests."""
     our, their = _share(*ours), _share(*theirs)
     (our_low, our_high), (low, high) = (_wilson(*side, times, confidence) for side in (ours, theirs))
     mean = their - our

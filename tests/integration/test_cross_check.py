@@ -128,7 +128,7 @@ def test_two_healthy_tools_agree(healthy: Healthy) -> None:
 
 
 def test_each_run_leaves_its_files(healthy: Healthy) -> None:
-    assert (healthy.folder / "script.js").is_file()
+    assert (healthy.folder / "workspace/tests/perf/k6/shop_steady.js").is_file()
     ours, theirs = healthy.folder / "round_1_ecoload", healthy.folder / "round_1_k6"
     assert {"run.json", "plan.json", "latency.hlog"} <= {path.name for path in ours.iterdir()}
     assert {"summary.json", "options.json", "k6.log"} <= {path.name for path in theirs.iterdir()}

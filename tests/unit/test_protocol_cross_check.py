@@ -24,7 +24,7 @@ from ecoload.protocol.cross_check import (
     new_folder,
     prepared,
 )
-from ecoload.protocol.cross_check_runs import Script, k6_environment, k6_options
+from ecoload.protocol.cross_check_runs import K6Script, k6_environment, k6_options
 from ecoload.verdict.agreement import Agreement
 from ecoload.verdict.cross_check_result import CheckStatus, CrossCheckResult
 from tests.unit.cross_checks import paced, run
@@ -167,12 +167,6 @@ def test_what_only_ecoload_would_do_beside_the_load_is_left_out() -> None:
     assert alike(found) == (found, ())
 
 
-def test_a_client_certificate_is_refused() -> None:
-    plan = replace(PLAN, origins=tuple(replace(one, client_cert="c.pem") for one in PLAN.origins))
-    with pytest.raises(UsageError, match="wants a client certificate"):
-        alike(plan)
-
-
 def test_a_proxy_to_this_machine_is_refused_since_k6_takes_none() -> None:
     here = tuple(replace(one, host="127.0.0.1") for one in PLAN.origins)
     with pytest.raises(UsageError, match="where k6 takes no proxy"):
@@ -200,7 +194,7 @@ def test_what_the_guard_refuses_goes_to_no_tool() -> None:
 
 
 class TestWhatK6IsGiven:
-    SCRIPT = Script("", {"a2": "A2_URL", "a1": "A1_URL"}, {"A1_CLIENT_SECRET": "CLIENT_SECRET"})
+    SCRIPT = K6Script("a2.js", "", {"a2": "A2_URL", "a1": "A1_URL"}, {"A1_CLIENT_SECRET": "CLIENT_SECRET"})
     ORIGINS = (
         Origin("a2", "https", "a2.example", 443, "/api", addresses=("192.0.2.7",)),
         Origin("a1", "http", "a1.example", 8080, addresses=("2001:db8::1",)),
@@ -226,7 +220,6 @@ class TestWhatK6IsGiven:
             "ECOLOAD_APPROVED": "5f",
             "ECOLOAD_RUN_ID": "run-7",
             "ECOLOAD_SUMMARY": "/runs/c1/round_1_k6/summary.json",
-            "ECOLOAD_DATA": "/runs/c1/data.jsonl",
             "A2_URL": "https://a2.example/api",
             "A1_URL": "http://a1.example:8080",
             "CLIENT_SECRET": "sesame",
