@@ -12,7 +12,7 @@ import pytest
 from ecoload.export.k6.files import PLACE, chosen
 from ecoload.export.tree import read_source, write
 from ecoload.sandbox import Sandbox
-from tests.integration.ecosystem import call, faults
+from tests.integration.ecosystem import call, faults, token
 from tests.integration.k6_runs import Ran, Recorder, Running, environment_of, recorder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,42 +88,32 @@ def test_a_healthy_sandbox_passes_and_counts_what_k6_counts(
         assert one.summary is not None
         _, truth = call(f"{sandbox.urls[app]}/__truth?run_id=healthy-{app}")
         setup = 1 if app == "a7" else 0  # the sitemap, warmed before the load
-        assert truth["requests"] == sum(one.requests.values()) + setup == one.summary["requests"] + setup
+        assert one.summary["requests"] == sum(one.requests.values())
+        # Of an iteration that the end interrupts k6 does not tell its request: at most one of each VU.
+        assert 0 <= truth["requests"] - one.summary["requests"] - setup <= 5, app
         assert min(one.requests.values()) > 0, app
 
 
-@pytest.mark.parametrize(
-    ("script", "app", "switches", "broken"),
-    [
-        ("a2_smoke.js", "a2", {"error_rate": 1.0}, "ingest"),
-        ("a7_pages.js", "a7", {"sitemap_cold": 1.0}, "sitemap"),
-    ],
-)
-def test_a_fault_fails_the_thresholds_of_its_route(
-    start: Callable[..., Running],
-    sandbox: Sandbox,
-    script: str,
-    app: str,
-    switches: dict[str, float],
-    broken: str,
-) -> None:
-    with faults(sandbox, app, **switches):
-        ran = start(script, PROFILE="smoke").end() if script == "a7_pages.js" else start(script).end()
-    assert ran.code == THRESHOLDS, ran.said
-    assert ran.summary is not None
-    failed = {one["metric"] for one in ran.summary["thresholds"] if not one["ok"]}
-    assert failed
-    assert all(f"name:{broken}" in metric for metric in failed)
-    assert f"errors{{name:{broken}}}" in failed
+def test_a_fault_fails_the_thresholds_of_its_route(start: Callable[..., Running], sandbox: Sandbox) -> None:
+    with faults(sandbox, "a2", error_rate=1.0), faults(sandbox, "a7", sitemap_cold=1.0):
+        running = {"ingest": start("a2_smoke.js"), "sitemap": start("a7_pages.js", PROFILE="smoke")}
+        ran = {route: one.end() for route, one in running.items()}
+    for route, one in ran.items():
+        assert one.code == THRESHOLDS, one.said
+        assert one.summary is not None
+        failed = {each["metric"] for each in one.summary["thresholds"] if not each["ok"]}
+        assert f"errors{{name:{route}}}" in failed
+        assert all(f"name:{route}" in metric for metric in failed)
 
 
 @pytest.mark.alone
 def test_the_dashboard_fails_cold_and_passes_warm(start: Callable[..., Running], sandbox: Sandbox) -> None:
-    environment = {"PROFILE": "baseline", "DURATION_SCALE": "0.003"}
+    environment = {"PROFILE": "baseline", "DURATION_SCALE": "0.002"}
     cold = start("a8_dashboard_load.js", **environment).end()
     assert cold.code == THRESHOLDS, cold.said
     assert "FAIL http_req_duration{name:overview,expected_response:true} p(95)<=150" in cold.said
-    call(f"{sandbox.urls['a8']}/api/executive/overview/warm?namespace=perf_test", headers={})
+    warming = f"{sandbox.urls['a8']}/api/executive/overview/warm?namespace=perf_test"
+    assert call(warming, headers=token(sandbox, "a8"))[0] == 200
     warm = start("a8_dashboard_load.js", **environment).end()
     assert warm.code == 0, warm.said
 
@@ -162,7 +152,7 @@ def shop(tool: Callable[[str], Path], tmp_path: Path, target: Recorder) -> Run:
         ({"SHOP_URL": "http://127.0.0.2:8080"}, "SHOP_URL: targets.yaml names no 127.0.0.2"),
         ({"SHOP_URL": "http://127.0.0.1@127.0.0.2/"}, "SHOP_URL: expected an address"),
         ({"PROFILE": "wild"}, "it can reach 61 VUs, and more than 60 need an approval"),
-        ({"PROFILE": "wild", "ECOLOAD_APPROVED": "yes"}, "sets ECOLOAD_APPROVED="),
+        ({"PROFILE": "wild", "ECOLOAD_APPROVED": "yes"}, "Then run it with ECOLOAD_APPROVED="),
         ({"PROFILE": "spike"}, "PROFILE: expected one of calm, wild, got spike"),
         ({"PROFILE": "toString"}, "PROFILE: expected one of calm, wild, got toString"),
         ({"DURATION_SCALE": "0"}, "DURATION_SCALE: expected a number above 0, got 0"),

@@ -5,7 +5,7 @@ Rules
 - All loads are one plan's and run side by side, so that a script of several scenarios is tested too: k6 then
   numbers its VUs over all of them.
 - Where a count hangs on which of two things comes first (a VU is free and a tick is due, an iteration ends
-  and so does the load), 100 ms or more lie between them: the count is the schedule's, not the machine's.
+  and so does the load), 60 ms or more lie between them: the count is the schedule's, not the machine's.
 - What k6 does in its own way is told where it is left out: a constant rate's tick on the very end (`race`),
   and an iteration counted for a VU that made no request (`paced_too_short`).
 """
@@ -56,6 +56,11 @@ def stages(*pieces: tuple[float, float]) -> tuple[Stage, ...]:
     return tuple(Stage(ns(seconds), target) for seconds, target in pieces)
 
 
+def dip(low: float, then: float) -> tuple[Stage, ...]:
+    """3 VUs, 1 for so many seconds, and 3 again."""
+    return stages((0.2, 3), (0, 1), (low, 1), (0, 3), (then, 3))
+
+
 LINE = stages((1, 7.5), (0, 20), (0.7, 20), (0.84, 2.5))
 LINE_LONGER = stages((1.1, 7.5), (0, 20), (0.7, 20), (0.84, 2.5))
 HELD_THEN_ONE = stages((0.8, 3), (0, 1), (1, 1))
@@ -84,6 +89,11 @@ GRACE = {
     "stop_after_grace": Case(ConstantVUs(2, SECOND), 700, graceful_stop_ns=ns(0.2)),
     "down_in_grace": Case(RampingVUs(3, HELD_THEN_ONE, ns(0.4)), 500),
     "down_after_grace": Case(RampingVUs(3, HELD_THEN_ONE, ns(0.05)), 500),
+    "down_until_the_stop": Case(RampingVUs(3, stages((0.8, 3), (0, 1), (0.1, 1)), ns(5)), 700, 0, ns(0.2)),
+    "raised_in_grace": Case(RampingVUs(3, dip(0.3, 0.75), SECOND), 700),
+    "raised_after_grace": Case(RampingVUs(3, dip(0.7, 0.3), SECOND), 500),
+    "raised_after_interrupts": Case(RampingVUs(3, dip(0.4, 0.5), ns(0.1)), 700),
+    "rate_after_grace": Case(ConstantArrivalRate(3, ns(1.1), 5, 5), 500, 0, ns(0.2)),
 }
 PACED = {
     "paced": Case(ConstantVUs(7, ns(3)), 30, pacing_ns=ns(0.5)),
@@ -102,7 +112,7 @@ WRONG = {
     "a_tick_later": replace(OPEN["fraction"], instead=RampingArrivalRate(2.5, stages((2.9, 2.5)), 2, 2)),
 }
 RACE = {"race": Case(ConstantArrivalRate(10, SECOND, 5, 5))}
-CASES = {**SAME, **WRONG, **RACE}
+CASES = {**WRONG, **SAME, **RACE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,11 @@ def test_what_the_loads_are_for_came_about(ours: dict[str, Figures]) -> None:
         "stop_after_grace": (4, 2, 0),
         "down_in_grace": (8, 8, 0),
         "down_after_grace": (8, 6, 0),
+        "down_until_the_stop": (6, 3, 0),
+        "raised_in_grace": (6, 6, 0),
+        "raised_after_grace": (7, 7, 0),
+        "raised_after_interrupts": (6, 4, 0),
+        "rate_after_grace": (4, 3, 0),
         "paced_too_short": (2, 2, 0),
     }
     assert {load: ours[load].counts for load in expected} == expected

@@ -8,6 +8,7 @@ import pytest
 
 from ecoload.export.k6.executors import never_drops, problems, scenario_options
 from ecoload.export.k6.js import CannotExport, literal
+from ecoload.export.k6.pacing import pacing_of
 from ecoload.plan import (
     Arrivals,
     ConstantArrivalRate,
@@ -186,3 +187,10 @@ def test_all_reasons_of_all_loads_are_told_at_once() -> None:
     assert [reason.partition(":")[0] for reason in problems(plan)] == [
         "load load_1, stage 1", "load load_1, stage 2", "load load_3", "load load_3",
     ]  # fmt: skip
+
+
+def test_pacing_in_seconds_of_the_loads_that_have_one() -> None:
+    paced = plan_of(ConstantVUs(1, SECOND), ConstantVUs(1, SECOND), pacing_ns=SECOND)
+    assert pacing_of(paced) == {"load_1": 1, "load_2": 1}
+    assert pacing_of(plan_of(ConstantVUs(1, SECOND), pacing_ns=250_000_000)) == {"load_1": 0.25}
+    assert pacing_of(plan_of(ConstantVUs(1, SECOND))) == {}

@@ -209,7 +209,7 @@ def test_what_the_guard_refuses_is_no_script(workspace: Path, run: Run) -> None:
 
 # --- for k6-operator --------------------------------------------------------------------------------------
 
-TEST_RUN_FIELDS = {"script", "parallelism", "runner"}
+TEST_RUN_FIELDS = {"script", "parallelism", "runner", "arguments"}
 RUNNER_FIELDS = {"image", "env"}
 
 
@@ -249,7 +249,7 @@ def test_a_manifest_holds_the_script_its_records_and_references_to_its_secrets(
     assert env["SHOP_KEY"] == {"valueFrom": {"secretKeyRef": {"name": "ecoload", "key": "SHOP_KEY"}}}
     assert env["SHOP_URL"] == {"value": "https://shop.example"}
     assert env["PROFILE"] == {"value": "calm"}
-    assert env["ECOLOAD_DATA"] == {"value": "/test/data.jsonl"}
+    assert spec["arguments"] == "--env ECOLOAD_DATA=/test/data.jsonl"
     assert all(isinstance(each.get("value", ""), str) for each in env.values())
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ecoload.engine import tokens as engine
+from ecoload.export.k6 import tokens
 from ecoload.export.k6.files import PLACE, chosen
+from ecoload.export.k6.js import CannotExport
+from ecoload.export.k6.script import script_of
 from ecoload.export.tree import read_source, write
+from ecoload.spec.workspace import load_workspace, make_plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,3 +91,150 @@ def test_prettier_leaves_every_script_as_it_is(tool: Callable[[str], Path], nast
     command = [str(tool("prettier")), "--no-config", "--ignore-path", "/dev/null", "--list-different"]
     checked = subprocess.run([*command, *map(str, scripts)], capture_output=True, text=True)
     assert (checked.stdout, checked.stderr, checked.returncode) == ("", "", 0)
+
+
+# --- what stands in a script for a plan -------------------------------------------------------------------
+
+SHOP = """\
+profiles:
+  calm: {executor: constant, vus: 2, duration: 10s, pacing: 1s}
+apps:
+  shop:
+    base_url: BASE_URL
+    environment: staging
+    MORE
+    routes: {home: {get: /, effect: none}}
+"""
+STEPS = "app: shop\nk6: shop.js\nsteps: [{route: home}]\n"
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., str]:
+    """The script of a small workspace, with another address, more keys of its app, or another environment."""
+
+    def text(
+        base_url: str = "sandbox", more: str = "", changes: tuple[str, str] = ("", ""), **environ: str
+    ) -> str:
+        (tmp_path / "scenarios").mkdir(exist_ok=True)
+        targets = SHOP.replace("BASE_URL", base_url).replace("MORE", more).replace(*changes)
+        (tmp_path / "targets.yaml").write_text(targets)
+        (tmp_path / "scenarios" / "shop.yaml").write_text(STEPS)
+        (made,) = chosen(read_source(tmp_path / "targets.yaml", None, environ))
+        return made.content.decode()
+
+    return text
+
+
+@pytest.mark.parametrize(
+    ("base_url", "environ", "declared", "hosts"),
+    [
+        ("sandbox", {}, 'const SHOP = baseUrl("SHOP_URL");', "LOOPBACK"),
+        ("${WHERE:-sandbox}", {}, 'const SHOP = baseUrl("WHERE");', "LOOPBACK"),
+        ("https://A.Example", {}, 'const SHOP = baseUrl("SHOP_URL", "https://a.example");', '["a.example"]'),
+        (
+            "${SHOP_URL:-http://a.example:8080/x/}", {},
+            'const SHOP = baseUrl("SHOP_URL", "http://a.example:8080/x");', '["a.example"]',
+        ),
+        (
+            "${SHOP_URL:-http://a.example}", {"SHOP_URL": "http://b.example"},
+            'const SHOP = baseUrl("SHOP_URL", "http://a.example");', '["b.example", "a.example"]',
+        ),
+        (
+            "${SHOP_URL:-sandbox}", {"SHOP_URL": "http://b.example"},
+            'const SHOP = baseUrl("SHOP_URL");', '[...LOOPBACK, "b.example"]',
+        ),
+        ("${WHERE}", {"WHERE": "http://b.example"}, 'const SHOP = baseUrl("WHERE");', '["b.example"]'),
+        (
+            "https://${REGION}.example", {"REGION": "north"},
+            'const SHOP = baseUrl("SHOP_URL");', '["north.example"]',
+        ),
+    ],
+)  # fmt: skip
+def test_an_address_is_what_the_targets_name(
+    script: Callable[..., str], base_url: str, environ: dict[str, str], declared: str, hosts: str
+) -> None:
+    text = script(base_url, **environ)
+    variable = declared.partition('"')[2].partition('"')[0]
+    assert declared in text
+    assert f'const APPS = [["{variable}", SHOP, {hosts}]];' in text
+    assert ("const LOOPBACK" in text) == ("LOOPBACK" in hosts)
+    needed = [] if "," in declared else [variable]
+    assert f"const NEEDED = {str(needed).replace(chr(39), chr(34))};" in text
+
+
+def test_an_address_that_needs_the_environment_is_asked_for_at_the_export(script: Callable[..., str]) -> None:
+    with pytest.raises(CannotExport, match=r"shop calm: the address of shop needs WHERE"):
+        script("${WHERE}")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "environ"),
+    [
+        ("https://live.example", {}),
+        ("${SHOP_URL:-https://live.example}", {"SHOP_URL": "https://staging.example"}),
+        ("${SHOP_URL:-https://staging.example}", {"SHOP_URL": "https://live.example"}),
+    ],
+)
+def test_production_is_a_reason_wherever_the_address_comes_from(
+    script: Callable[..., str], base_url: str, environ: dict[str, str]
+) -> None:
+    guarded = ("profiles:", "guardrails: {production_hosts: [live.*]}\nprofiles:")
+    assert '"shop (https://live.example) is production"' in script(base_url, changes=guarded, **environ)
+
+
+def test_the_reasons_for_an_approval_stand_in_the_script_without_the_vus(script: Callable[..., str]) -> None:
+    many = ("vus: 2", "vus: 90")
+    assert "const REASONS = [];" in script(changes=many)
+    text = script(more="max_rps: 80", changes=many)
+    assert '"it can send 90 requests a second to shop, whose max_rps is 80",' in text
+
+
+def test_addresses_to_dial_and_certificates_are_options(script: Callable[..., str]) -> None:
+    text = script("https://shop.example", 'resolve: ["10.0.0.7"]')
+    assert '  hosts: {\n    "shop.example": "10.0.0.7",\n  },\n' in text
+    text = script(
+        "https://shop.example", "tls: {ca_file: ca.pem, client_cert: certs/a.pem, client_key: /etc/a.key}"
+    )
+    assert "SSL_CERT_FILE     certificate authorities: ca.pem" in text
+    assert 'cert: open("../../../certs/a.pem"),' in text
+    assert 'key: open("/etc/a.key"),' in text
+    with pytest.raises(CannotExport, match="resolve: of shop has 2; name one"):
+        script("https://shop.example", 'resolve: ["10.0.0.7", "10.0.0.8"]')
+
+
+def test_a_proxy_of_the_targets_is_asked_for(script: Callable[..., str]) -> None:
+    behind = ("profiles:", "http: {proxy: http://proxy.example:3128}\nprofiles:")
+    text = script("https://shop.example", changes=behind)
+    assert 'const NEEDED = ["HTTPS_PROXY"];' in text
+    assert "//   HTTPS_PROXY       the proxy: http://proxy.example:3128 in targets.yaml" in text
+
+
+def test_the_head_names_what_k6_does_not_do(script: Callable[..., str]) -> None:
+    more = "abort_when: ['error_rate > 10% for 10s']\n    request_count: {get: /count, json: $.n}"
+    head = script(more=more).partition("\n\n")[0]
+    assert "// - Not judged here: abort_when: error_rate > 10% for 10s.\n" in head
+    assert "// - Not asked here: the target's own count of requests.\n" in head
+    assert "// calm: constant, up to 2 VUs, 10s, an iteration each 1s\n" in head
+    assert all(line.startswith("//") for line in head.splitlines())
+
+
+def test_a_script_of_plans_holds_all_their_loads() -> None:
+    workspace = load_workspace(ROOT / "targets.yaml", environ={})
+    text = script_of(workspace, {"baseline": make_plan(workspace, "a8", "baseline")}, "both.js")
+    assert 'exec: "runA8"' in text
+    assert 'exec: "runA8Filters"' in text
+    assert 'const SCRIPT = "both.js";' in text
+
+
+def test_tokens_are_as_ecoloads_own() -> None:
+    text = tokens.FETCH_TOKEN + tokens.BEARER
+    for said in (
+        f"expires_in = {engine.DEFAULT_LIFE_S:g}",
+        f"Math.min(expires_in, {engine.MOST_LIFE_S:.0f})",
+        f"Math.min(0.8 * life, life - {engine.SPARE_S:g})",
+        f"pause: {1000 * engine.LEAST_PAUSE_S:.0f}",
+        f"Math.min(2 * token.pause, {1000 * engine.MOST_PAUSE_S:.0f})",
+    ):
+        assert said in text
+    listed = set(re.findall(r'^  "([a-z_]+)",$', tokens.FETCH_TOKEN, re.M))
+    assert listed == engine.ERRORS

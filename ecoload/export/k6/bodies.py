@@ -19,7 +19,7 @@ from ecoload.export.k6 import layout
 from ecoload.export.k6.helpers import FILE
 from ecoload.export.k6.js import Raw
 from ecoload.export.k6.layout import Arr, Binary, Call, Index, Node, Obj
-from ecoload.export.k6.values import Names, as_known, told_apart
+from ecoload.export.k6.values import Names, as_known
 from ecoload.guard.text import query_value
 from ecoload.plan import Array, Body, BodyKind, Object, Part, StringTemplate, Value
 from ecoload.spec.functions import json_bytes
@@ -70,22 +70,9 @@ def _field(value: StringTemplate, names: Names) -> Node:
 
 
 def _json(value: Value, names: Names) -> Node:
-    if _is_told_apart(value, names):
+    if names.told_apart(value):
         return Call("JSON.stringify", (names.json(value),))
     return layout.joined(_json_text(value, names))
-
-
-def _is_told_apart(value: Value, names: Names) -> bool:
-    if as_known(known := names.constant(value)):
-        return told_apart(known)
-    match value:
-        case Object():
-            return told_apart({key: None for key, _ in value.items}) and all(
-                _is_told_apart(item, names) for _, item in value.items
-            )
-        case Array():
-            return all(_is_told_apart(item, names) for item in value.items)
-    return True
 
 
 def _json_text(value: Value, names: Names) -> list[str | Raw]:

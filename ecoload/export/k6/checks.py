@@ -17,35 +17,20 @@ import orjson
 
 from ecoload.export.k6.js import Raw
 from ecoload.export.k6.js import string as quoted
+from ecoload.export.k6.json_paths import Keys, found, keys, rows_and_members
 from ecoload.export.k6.layout import Binary, Call, Index, Node, Not
 from ecoload.export.k6.patterns import NotInJavaScript, javascript
+from ecoload.export.k6.sameness import same_text
 from ecoload.export.k6.values import Names, Said, as_known
 from ecoload.plan import Array, Capture, Expect, Object, Ref, Step, Text, Value
 from ecoload.plan import Call as Function
 from ecoload.spec.functions import as_text
 
 MISSING = Raw("undefined")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ORDERED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-_PIECE = re.compile(
-    r"\.([A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)|\[(\d+)\]|\['([^'\\]*)'\]|\[\"([^\"\\]*)\"\]"
-)
-_STARRED = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])*(\[\*\](\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])*)?")
 _PLAINER = "is not to be had in k6: write one of names and indices, such as $.a.b[0]"
 _LONGEST = 60
-_INHERITED = frozenset(
-    """
-    __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__ __proto__ anchor at big blink bold
-    charAt charCodeAt codePointAt concat constructor copyWithin endsWith entries every fill filter find
-    findIndex findLast findLastIndex fixed flat flatMap fontcolor fontsize forEach hasOwnProperty includes
-    indexOf isPrototypeOf isWellFormed italics join keys lastIndexOf length link localeCompare map match
-    matchAll normalize padEnd padStart pop propertyIsEnumerable push reduce reduceRight repeat replace
-    replaceAll reverse search shift slice small some sort splice split startsWith strike sub substr
-    substring sup toExponential toFixed toLocaleLowerCase toLocaleString toLocaleUpperCase toLowerCase
-    toPrecision toReversed toSorted toSpliced toString toUpperCase toWellFormed trim trimEnd trimLeft
-    trimRight trimStart unshift valueOf values with
-    """.split()
-)
-"""Names that values of JavaScript have though no JSON says so."""
 
 
 @dataclass(slots=True)
@@ -59,7 +44,7 @@ class Judged:
 
     def add(self, name: str, holds: Node) -> None:
         """Checks of one name are one to k6; a second one is told apart."""
-        name = name.replace("::", ": :")
+        name = re.sub(":(?=:)", ": ", name)  # k6 takes two of them for a group's
         taken = [known for known, _ in self.checks]
         number = 2
         unique = name
@@ -109,16 +94,12 @@ def _status(step: Step, names: Names) -> tuple[str, Node]:
     tests: tuple[Node, ...]
     if statuses:
         name = f"status is {' or '.join(map(str, statuses))}"
-        equals = tuple(Binary("===", (status, one)) for one in dict.fromkeys(statuses))
-        tests = (
-            (equals[0],)
-            if len(equals) == 1
-            else (Call("[" + ", ".join(map(str, statuses)) + "].includes", (status,)),)
-        )
+        several = f"[{', '.join(map(str, statuses))}].includes"
+        tests = (Binary("===", (status, statuses[0])) if len(statuses) == 1 else Call(several, (status,)),)
     else:
         name = "status is 200 to 399"
         tests = (Binary(">=", (status, 200)), Binary("<", (status, 400)))
-    if step.redirects and any(300 <= one < 400 for one in statuses or (301,)):
+    if step.redirects and (not statuses or _REDIRECTS.intersection(statuses)):
         # ecoload would follow it.
         names.needs.add("redirected")
         name += ", and no redirect"
@@ -140,16 +121,15 @@ def _on_header(header: str, expect: Expect, names: Names) -> Node:
 
 
 def _on_json(path: str, expect: Expect, names: Names) -> Node:
-    if expect.operator == "each" and "[*]" in path and _STARRED.fullmatch(path):
-        before, _, after = path.partition("[*]")
-        rows = _at("body", _keys(before), names)
+    if expect.operator == "each" and (split := rows_and_members(path)) is not None:
+        before, after = split
         names.needs |= {"each", "members"}
-        members = Call("members", (rows, *_keys(f"${after}")))
+        members = Call("members", (_at(before, names), *after))
         return Call("each", (members, _operand(expect, names).node))
-    if not _is_said(path):
+    if (said := keys(path)) is None:
         names.refuse(f"the JSON path {path} {_PLAINER}, or $.a[*].b below each")
         return False
-    found = _at("body", _keys(path), names)
+    found = _at(said, names)
     if expect.operator == "exists" and expect.operand is False:
         # Of what is no JSON nothing is missing: it is no answer to the question.
         return Binary("&&", (Binary("!==", (Raw("body"), MISSING)), Binary("===", (found, MISSING))))
@@ -158,24 +138,11 @@ def _on_json(path: str, expect: Expect, names: Names) -> Node:
     return _holds(found, expect, names)
 
 
-def _is_said(path: str) -> bool:
-    return path.startswith("$") and _PIECE.sub("", path) == "$"
-
-
-def _keys(path: str) -> list[str | int]:
-    return [
-        int(index) if index else plain or single or double
-        for plain, index, single, double in _PIECE.findall(path)
-    ]
-
-
-def _at(value: str, keys: list[str | int], names: Names) -> Node:
-    """What stands at a path: plain member access where that finds nothing else."""
-    plain = all(isinstance(key, str) and key.isidentifier() and key.isascii() for key in keys)
-    if plain and not _INHERITED.intersection(map(str, keys)):
-        return Raw("?.".join([value, *map(str, keys)]))
-    names.needs.add("at")
-    return Call("at", (Raw(value), *keys))
+def _at(path: Keys, names: Names) -> Node:
+    node = found("body", path)
+    if isinstance(node, Call):
+        names.needs.add("at")
+    return node
 
 
 # --- Operators ------------------------------------------------------------------------------------
@@ -197,6 +164,9 @@ def _holds(found: Node, expect: Expect, names: Names) -> Node:
             names.needs.add("matches")
             return Call("matches", (found, _pattern(as_text(expect.operand), names)))
         case "contains":
+            if not same_text(names.constant(expect.operand)):
+                names.refuse(f"{wanted.node} is another text in JavaScript; write it in quotes")
+            names.note_text(expect.operand)
             names.needs.add("contains")
             return Call("contains", (found, wanted.node))
         case "length":
@@ -262,9 +232,9 @@ def _captured(capture: Capture, names: Names) -> tuple[Node, set[str]]:
         case "status":
             return Raw("answer.status"), set()
         case "json":
-            if not _is_said(capture.argument):
+            if (said := keys(capture.argument)) is None:
                 names.refuse(f"the JSON path {capture.argument} {_PLAINER}")
-            return _at("body", _keys(capture.argument), names), set()
+            return _at(said or [], names), set()
         case "header" if capture.regex is None:
             return header_value(capture.argument), set()
         case "header":

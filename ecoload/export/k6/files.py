@@ -16,7 +16,7 @@ from ecoload.errors import EcoloadError, UsageError
 from ecoload.export.artifact import FOLDER, Artifact, Source
 from ecoload.export.k6.js import CannotExport
 from ecoload.export.k6.operator import manifest
-from ecoload.export.k6.parts import Part, Script
+from ecoload.export.k6.parts import Part, Script, script_name
 from ecoload.export.k6.script import text_of
 from ecoload.guard.rules import check_plan
 from ecoload.plan import Plan
@@ -94,7 +94,7 @@ def _parts(plan: Plan) -> dict[str, Part]:
     indices: dict[str, list[int]] = {}
     for index, load in enumerate(plan.loads):
         if (name := plan.scenarios[load.scenario].k6) is not None:
-            indices.setdefault(name.replace("{profile}", plan.profile), []).append(index)
+            indices.setdefault(script_name(name, plan.profile), []).append(index)
     return {name: Part(plan, tuple(found)) for name, found in indices.items()}
 
 

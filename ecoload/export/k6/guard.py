@@ -30,7 +30,9 @@ function baseUrl(variable, otherwise = "") {
   return (__ENV[variable] || otherwise).replace(/\\/+$/, "");
 }"""
 
-LOOPBACK = 'const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];'
+LOOPBACK = """\
+// This machine, where the sandbox is.
+const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def constants(plan: Plan, places: Sequence[Address], needed: Sequence[str]) -> s
     rows: list[Literal] = [place.row for place in places]
     return "\n".join(
         [
-            LOOPBACK,
+            *([LOOPBACK] if any(place.loopback for place in places) else []),
             "// Where the apps are, and the hosts that targets.yaml names for them.",
             declaration("APPS", rows),
             "// What must be set.",
@@ -160,8 +162,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }

@@ -61,10 +61,10 @@ class _Head:
         yield from _wrapped(f"The load that `ecoload run {app} --profile {shown}` puts on {app}, for k6.")
 
     def _how(self) -> Iterator[str]:
-        words = [f"{name}=…" for name in self.needed]
-        if len(self.parts) > 1:
-            words.insert(0, f"PROFILE={next(iter(self.parts))}")
-        yield from _wrapped(" ".join([*words, "GODEBUG=http2client=0", "k6 run", self.script]), "  ", "    ")
+        if self.needed:
+            yield from _wrapped(" ".join(["export", *(f"{name}=…" for name in self.needed)]), "  ", "    ")
+        profile = [f"PROFILE={next(iter(self.parts))}"] if len(self.parts) > 1 else []
+        yield "  " + " ".join([*profile, "GODEBUG=http2client=0", "k6 run", self.script])
 
     def _environment(self) -> Iterator[str]:
         if len(self.parts) > 1:
@@ -99,6 +99,11 @@ class _Head:
                 vus = peak_vus(replace(part.plan, loads=(load,)))
                 yield from _wrapped(f"{profile}: {_described(load, vus)}", "", "  ")
             yield f"  spec_hash {part.plan.spec_hash}"
+            if part.elsewhere:
+                beside = (
+                    f"The rest of this profile's load is in {' and '.join(part.elsewhere)}; run both at once."
+                )
+                yield from _wrapped(beside, "  ", "  ")
 
     def _otherwise(self) -> Iterator[str]:
         yield "k6 does otherwise than ecoload:"

@@ -109,9 +109,9 @@ const timeouts = new Counter("timeouts");
 _helper(
     "passed",
     """
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -148,7 +148,7 @@ function demand(name, answer, checks) {
 _helper(
     "refused",
     """
-// A step that is not sent, since one of its values must not stand where it would.
+// A step that is not sent: one of its values must not stand where it would.
 function refused(name, where) {
   errors.add(true, { name });
   console.error(`${name} was not sent: a value must not stand in ${where}`);
@@ -159,8 +159,8 @@ function refused(name, where) {
 _helper(
     "tracing",
     """
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {
@@ -305,8 +305,8 @@ const utf8 = (text) => encoding.b64decode(encoding.b64encode(text));
 _helper(
     "redirected",
     """
-// Whether an answer leads elsewhere. No redirect is followed: nobody would look at
-// where it goes.
+// Whether an answer leads elsewhere. No redirect is followed, since nothing
+// would look at where it goes.
 function redirected(answer) {
   const leads = [301, 302, 303, 307, 308].includes(answer.status);
   return leads && answer.headers.Location !== undefined;
@@ -356,8 +356,8 @@ _helper(
 function at(value, ...path) {
   return path.reduce((inner, key) => {
     const isList = Array.isArray(inner);
-    const fits =
-      isList === (typeof key === "number") && inner instanceof Object;
+    const isIndex = typeof key === "number";
+    const fits = isList === isIndex && inner instanceof Object;
     return fits && Object.hasOwn(inner, key) ? inner[key] : undefined;
   }, value);
 }
@@ -376,8 +376,8 @@ function members(rows, ...path) {
 _helper(
     "captured",
     """
-// A captured value; undefined if it is a number that JavaScript would not spell as
-// the answer does (1.0, or one beyond 2^53).
+// A captured value; undefined if it is a number that JavaScript would not spell
+// as the answer does (1.0, or one beyond 2^53).
 function captured(answer, value) {
   if (typeof value !== "number") {
     return value;
@@ -414,13 +414,18 @@ function matches(value, pattern) {
     "text",
 )
 _helper(
+    "asNumber",
+    """
+const asNumber = (value) =>
+  typeof value === "boolean" ? Number(value) : value;
+""",
+)
+_helper(
     "same",
     """
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }
@@ -432,6 +437,7 @@ function same(a, b) {
   );
 }
 """,
+    "asNumber",
 )
 _helper(
     "equal",
@@ -456,11 +462,10 @@ function each(found, wanted) {
 _helper(
     "compare",
     """
-// Below, at or above 0 as one value is to another; NaN where they have no order.
+// Below, at or above 0 as one value is to another; NaN where they have no
+// order.
 function compare(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (typeof x === "number" && typeof y === "number") {
     return x - y;
   }
@@ -479,12 +484,14 @@ function compare(a, b) {
 
 const codePoint = (char) => char.codePointAt(0);
 """,
+    "asNumber",
     "same",
 )
 _helper(
     "contains",
     """
-// Whether a list has an item, an object a key, anything else a text in its text.
+// Whether a list has an item, an object a key, anything else a text in its
+// text.
 function contains(found, wanted) {
   if (Array.isArray(found)) {
     return found.some((item) => same(item, wanted));

@@ -80,12 +80,12 @@ def _test_run(script: Script, name: str) -> dict[str, Any]:
         "ECOLOAD_SUMMARY": "stdout",
         "GODEBUG": "http2client=0",
     }
-    if script.feeders:
-        variables["ECOLOAD_DATA"] = f"{FOLDER}/{RECORDS}"
     env: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in variables.items()]
     env += [
         {"name": key, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": key}}} for key in script.secrets
     ]
+    # The operator inspects the script first, by commands that see no variable of the environment.
+    records = {"arguments": f"--env ECOLOAD_DATA={FOLDER}/{RECORDS}"} if script.feeders else {}
     return {
         "apiVersion": "k6.io/v1alpha1",
         "kind": "TestRun",
@@ -93,6 +93,7 @@ def _test_run(script: Script, name: str) -> dict[str, Any]:
         "spec": {
             "parallelism": 1,
             "script": {"configMap": {"name": name, "file": script.name}},
+            **records,
             "runner": {"image": IMAGE, "env": env},
         },
     }

@@ -48,7 +48,8 @@ function paced(iterate) {
   } finally {
     pace.due = Math.max(pace.due + pacing, now());
   }
-  sleepUntil(pace.due < pace.gone ? pace.due - 100 : pace.last);
+  const next = pace.due - Math.min(100, pacing / 2);
+  sleepUntil(pace.due < pace.gone ? next : pace.last);
 }
 
 // A VU that k6 has just started: its place among the scenario's, and when its

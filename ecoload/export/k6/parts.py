@@ -29,6 +29,13 @@ class Part:
         return tuple(dict.fromkeys(self.plan.scenarios[load.scenario] for load in self.loads))
 
     @property
+    def elsewhere(self) -> list[str]:
+        """The scripts of the plan's other loads; those that have none are left out."""
+        others = (load for index, load in enumerate(self.plan.loads) if index not in self.indices)
+        names = (self.plan.scenarios[load.scenario].k6 for load in others)
+        return _each(script_name(name, self.plan.profile) for name in names if name is not None)
+
+    @property
     def judged(self) -> Thresholds:
         return thresholds(self.plan, self.loads)
 
@@ -101,6 +108,11 @@ class Script:
         sent = [name for body in bodies for name, _ in body.file_sha256]
         certificates = [(origin.client_cert, origin.client_key) for origin in origins]
         return _each([*sent, *(name for pair in certificates for name in pair if name is not None)])
+
+
+def script_name(k6: str, profile: str) -> str:
+    """The file that a scenario's `k6:` names under a profile."""
+    return k6.replace("{profile}", profile)
 
 
 def _each(names: Iterable[str]) -> list[str]:

@@ -146,8 +146,8 @@ class _Translation:
                 return "$"
             case "AT_BOUNDARY" if self.ascii_only:
                 return r"\b"
-            case "AT_NON_BOUNDARY" if self.ascii_only:
-                return r"\B"
+            case "AT_NON_BOUNDARY":
+                raise NotInJavaScript(r"\B finds other places in k6: do without")
         raise NotInJavaScript(
             r"\b is between letters of any script in Python: begin with (?a), or do without"
         )

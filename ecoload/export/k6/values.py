@@ -16,18 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import orjson
-
 from ecoload.export.k6 import js, layout
 from ecoload.export.k6.js import Raw
 from ecoload.export.k6.layout import Arr, Call, Node, Obj, Template
+from ecoload.export.k6.sameness import MOST, told_apart
 from ecoload.guard.text import path_segment, query_value
 from ecoload.plan import Array, Expression, Object, Plan, Ref, StringTemplate, Text, Value
 from ecoload.plan import Call as Function
 from ecoload.spec.functions import PURE, as_text
-
-MOST = 2**53 - 1
-"""The largest whole number that JavaScript tells from its neighbours."""
 
 Place = Literal["path", "query", "header"]
 _ANYWHERE: frozenset[Place] = frozenset({"path", "query", "header"})
@@ -137,6 +133,19 @@ class Names:
         """A value inside of an object or a list; digests as hex."""
         said = self.value(value)
         return self._hex(said) if said.kind == "bytes" else said.node
+
+    def told_apart(self, value: Value | Expression) -> bool:
+        """True where `JSON.stringify` of the value is what ecoload writes, as far as it is known."""
+        if (known := self.constant(value)) is not _UNKNOWN:
+            return told_apart(known)
+        match value:
+            case Object():
+                return told_apart(dict.fromkeys(key for key, _ in value.items)) and all(
+                    self.told_apart(item) for _, item in value.items
+                )
+            case Array():
+                return all(map(self.told_apart, value.items))
+        return True
 
     # --- texts ------------------------------------------------------------------------------------
 
@@ -331,47 +340,6 @@ class _Written:
 def as_known(known: object) -> bool:
     """True where `Names.constant` gave a value."""
     return known is not _UNKNOWN
-
-
-def told_apart(value: Any) -> bool:
-    """True where `JSON.stringify` writes a constant as ecoload does: not 1.0, which would be 1, and no object
-    whose keys JavaScript would put in another order."""
-    if isinstance(value, dict):
-        return not any(map(_is_numeral, value)) and all(map(told_apart, value.values()))
-    if isinstance(value, list):
-        return all(map(told_apart, value))
-    return not isinstance(value, float) or _number_text(value) == orjson.dumps(value).decode()
-
-
-def same_text(value: Any) -> bool:
-    """True where a record's value is the same text in JavaScript."""
-    if isinstance(value, bool | str) or value is None:
-        return True
-    if isinstance(value, int | float):
-        return abs(value) <= MOST and not (isinstance(value, float) and value.is_integer())
-    return told_apart(value) and same_numbers(value)
-
-
-def same_numbers(value: Any) -> bool:
-    """True where JavaScript holds every number of a record's value."""
-    if isinstance(value, dict):
-        return all(map(same_numbers, value.values()))
-    if isinstance(value, list):
-        return all(map(same_numbers, value))
-    return not isinstance(value, int) or abs(value) <= MOST
-
-
-def _is_numeral(name: str) -> bool:
-    return name.isascii() and name.isdigit()
-
-
-def _number_text(value: float) -> str:
-    """A number as `String(…)` of JavaScript gives it."""
-    if value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
-    if 1e-7 <= abs(value) < 1e-4:
-        return f"{value:.25f}".rstrip("0") if float(f"{value:.25f}") == value else repr(value)
-    return layout.number(value)
 
 
 def _kind(value: Any) -> Literal["text", "number", "bytes", "any"]:

@@ -1,7 +1,7 @@
 // The load that `ecoload run a1 --profile PROFILE` puts on a1, for k6.
 //
-//   PROFILE=smoke A1_URL=… A1_CLIENT_SECRET=… A1_USER_PASSWORD=…
-//     GODEBUG=http2client=0 k6 run a1_auth.js
+//   export A1_URL=… A1_CLIENT_SECRET=… A1_USER_PASSWORD=…
+//   PROFILE=smoke GODEBUG=http2client=0 k6 run a1_auth.js
 //
 //   PROFILE           one of smoke, baseline, ramp, spike, soak, burst [smoke]
 //   A1_URL            the address of a1
@@ -75,6 +75,7 @@ const scaled = (seconds, least = 0) => {
 
 const A1 = baseUrl("A1_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [["A1_URL", A1, LOOPBACK]];
@@ -518,7 +519,8 @@ function paced(iterate) {
   } finally {
     pace.due = Math.max(pace.due + pacing, now());
   }
-  sleepUntil(pace.due < pace.gone ? pace.due - 100 : pace.last);
+  const next = pace.due - Math.min(100, pacing / 2);
+  sleepUntil(pace.due < pace.gone ? next : pace.last);
 }
 
 // A VU that k6 has just started: its place among the scenario's, and when its
@@ -659,8 +661,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }
@@ -700,9 +702,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -721,14 +723,14 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// A step that is not sent, since one of its values must not stand where it would.
+// A step that is not sent: one of its values must not stand where it would.
 function refused(name, where) {
   errors.add(true, { name });
   console.error(`${name} was not sent: a value must not stand in ${where}`);
 }
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {
@@ -786,8 +788,8 @@ function json(answer) {
   }
 }
 
-// A captured value; undefined if it is a number that JavaScript would not spell as
-// the answer does (1.0, or one beyond 2^53).
+// A captured value; undefined if it is a number that JavaScript would not spell
+// as the answer does (1.0, or one beyond 2^53).
 function captured(answer, value) {
   if (typeof value !== "number") {
     return value;
@@ -808,11 +810,12 @@ function match(text, pattern) {
   return found?.[found.length - 1];
 }
 
+const asNumber = (value) =>
+  typeof value === "boolean" ? Number(value) : value;
+
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }
@@ -824,7 +827,8 @@ function same(a, b) {
   );
 }
 
-// Whether a list has an item, an object a key, anything else a text in its text.
+// Whether a list has an item, an object a key, anything else a text in its
+// text.
 function contains(found, wanted) {
   if (Array.isArray(found)) {
     return found.some((item) => same(item, wanted));

@@ -1,7 +1,7 @@
 // The load that `ecoload run a2 --profile smoke` puts on a2, for k6.
 //
-//   A1_URL=… A2_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6 run
-//     a2_smoke.js
+//   export A1_URL=… A2_URL=… A1_CLIENT_SECRET=…
+//   GODEBUG=http2client=0 k6 run a2_smoke.js
 //
 //   A1_URL            the address of a1
 //   A2_URL            the address of a2
@@ -63,6 +63,7 @@ const scaled = (seconds, least = 0) => {
 const A1 = baseUrl("A1_URL");
 const A2 = baseUrl("A2_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [
@@ -308,7 +309,8 @@ function paced(iterate) {
   } finally {
     pace.due = Math.max(pace.due + pacing, now());
   }
-  sleepUntil(pace.due < pace.gone ? pace.due - 100 : pace.last);
+  const next = pace.due - Math.min(100, pacing / 2);
+  sleepUntil(pace.due < pace.gone ? next : pace.last);
 }
 
 // A VU that k6 has just started: its place among the scenario's, and when its
@@ -468,8 +470,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }
@@ -509,9 +511,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -530,8 +532,8 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {

@@ -1,7 +1,7 @@
 // The load that `ecoload run a3 --profile PROFILE` puts on a3, for k6.
 //
-//   PROFILE=smoke A1_URL=… A3_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6
-//     run a3_orchestration.js
+//   export A1_URL=… A3_URL=… A1_CLIENT_SECRET=…
+//   PROFILE=smoke GODEBUG=http2client=0 k6 run a3_orchestration.js
 //
 //   PROFILE           one of smoke, baseline, ramp, spike, soak, burst [smoke]
 //   A1_URL            the address of a1
@@ -77,6 +77,7 @@ const scaled = (seconds, least = 0) => {
 const A1 = baseUrl("A1_URL");
 const A3 = baseUrl("A3_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [
@@ -520,7 +521,8 @@ function paced(iterate) {
   } finally {
     pace.due = Math.max(pace.due + pacing, now());
   }
-  sleepUntil(pace.due < pace.gone ? pace.due - 100 : pace.last);
+  const next = pace.due - Math.min(100, pacing / 2);
+  sleepUntil(pace.due < pace.gone ? next : pace.last);
 }
 
 // A VU that k6 has just started: its place among the scenario's, and when its
@@ -680,8 +682,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }
@@ -721,9 +723,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -742,8 +744,8 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {
@@ -783,8 +785,8 @@ function json(answer) {
   }
 }
 
-// A captured value; undefined if it is a number that JavaScript would not spell as
-// the answer does (1.0, or one beyond 2^53).
+// A captured value; undefined if it is a number that JavaScript would not spell
+// as the answer does (1.0, or one beyond 2^53).
 function captured(answer, value) {
   if (typeof value !== "number") {
     return value;
@@ -799,11 +801,12 @@ function captured(answer, value) {
   return undefined;
 }
 
+const asNumber = (value) =>
+  typeof value === "boolean" ? Number(value) : value;
+
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }

@@ -1,7 +1,7 @@
 // The load that `ecoload run a8 --profile PROFILE` puts on a8, for k6.
 //
-//   PROFILE=smoke A1_URL=… A8_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6
-//     run a8_dashboard_load.js
+//   export A1_URL=… A8_URL=… A1_CLIENT_SECRET=…
+//   PROFILE=smoke GODEBUG=http2client=0 k6 run a8_dashboard_load.js
 //
 //   PROFILE           one of smoke, baseline, ramp, spike, soak, burst [smoke]
 //   A1_URL            the address of a1
@@ -18,6 +18,7 @@
 //   spec_hash 137894678bb73b4157d4b0da95ec14bfc21c78460702accc1cd28f1e38e47b19
 // baseline: constant, up to 20 VUs, 15m, an iteration each 1s
 //   spec_hash 5560ae76f84fb0e79e48faeb01a709681b2fb8bebaa2dece1247c41ac93b35f0
+//   The rest of this profile's load is in a8_filter_test.js; run both at once.
 // ramp: ramp, up to 60 VUs, 20m, an iteration each 1s
 //   spec_hash 706a3453be1cb25022f3f17fe22a6036feffbcef8c0568e16af9b36c5549bfe1
 // spike: spike, up to 100 VUs, 10m, an iteration each 1s
@@ -73,6 +74,7 @@ const scaled = (seconds, least = 0) => {
 const A1 = baseUrl("A1_URL");
 const A8 = baseUrl("A8_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [
@@ -466,7 +468,8 @@ function paced(iterate) {
   } finally {
     pace.due = Math.max(pace.due + pacing, now());
   }
-  sleepUntil(pace.due < pace.gone ? pace.due - 100 : pace.last);
+  const next = pace.due - Math.min(100, pacing / 2);
+  sleepUntil(pace.due < pace.gone ? next : pace.last);
 }
 
 // A VU that k6 has just started: its place among the scenario's, and when its
@@ -626,8 +629,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }
@@ -667,9 +670,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -688,8 +691,8 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {

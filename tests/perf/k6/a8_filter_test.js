@@ -1,7 +1,7 @@
 // The load that `ecoload run a8 --profile baseline` puts on a8, for k6.
 //
-//   A1_URL=… A8_URL=… A1_CLIENT_SECRET=… GODEBUG=http2client=0 k6 run
-//     a8_filter_test.js
+//   export A1_URL=… A8_URL=… A1_CLIENT_SECRET=…
+//   GODEBUG=http2client=0 k6 run a8_filter_test.js
 //
 //   A1_URL            the address of a1
 //   A8_URL            the address of a8
@@ -17,6 +17,8 @@
 //
 // baseline: constant, up to 5 VUs, 15m, an iteration each 1s
 //   spec_hash 5560ae76f84fb0e79e48faeb01a709681b2fb8bebaa2dece1247c41ac93b35f0
+//   The rest of this profile's load is in a8_dashboard_load.js; run both at
+//   once.
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -61,6 +63,7 @@ const scaled = (seconds, least = 0) => {
 const A1 = baseUrl("A1_URL");
 const A8 = baseUrl("A8_URL");
 
+// This machine, where the sandbox is.
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [
@@ -374,7 +377,8 @@ function paced(iterate) {
   } finally {
     pace.due = Math.max(pace.due + pacing, now());
   }
-  sleepUntil(pace.due < pace.gone ? pace.due - 100 : pace.last);
+  const next = pace.due - Math.min(100, pacing / 2);
+  sleepUntil(pace.due < pace.gone ? next : pace.last);
 }
 
 // A VU that k6 has just started: its place among the scenario's, and when its
@@ -534,8 +538,8 @@ function guard() {
   }
   if (reasons.length > 0 && __ENV.ECOLOAD_APPROVED !== SPEC_HASH) {
     throw new Error(
-      `this load needs a human's approval: ${reasons.join("; ")}. ` +
-        `Whoever approves it sets ECOLOAD_APPROVED=${SPEC_HASH}`,
+      `a human has to approve this load: ${reasons.join("; ")}. ` +
+        `Then run it with ECOLOAD_APPROVED=${SPEC_HASH}`,
     );
   }
 }
@@ -575,9 +579,9 @@ const errors = new Rate("errors");
 const failedChecks = new Counter("failed_checks");
 const timeouts = new Counter("timeouts");
 
-// Counts what became of a step. Its status comes first, then its other checks in
-// their order, and the first that fails decides. An HTTP error, or no answer at
-// all, is an error of the step but no failed check.
+// Counts what became of a step. Its status comes first, then its other checks
+// in their order, and the first that fails decides. An HTTP error, or no answer
+// at all, is an error of the step but no failed check.
 function passed(name, answer, checks) {
   const tags = { name };
   const failed = Object.entries(checks).findIndex(
@@ -596,8 +600,8 @@ function passed(name, answer, checks) {
 
 const TIMEOUTS = [1050, 1211]; // of a request, and of a connection
 
-// What tells the target whose a request is: the run, and a trace of its own (W3C
-// Trace Context).
+// What tells the target whose a request is: the run, and a trace of its own
+// (W3C Trace Context).
 function tracing(run) {
   const id = hexEncode(randomBytes(24));
   return {
@@ -648,8 +652,8 @@ function json(answer) {
 function at(value, ...path) {
   return path.reduce((inner, key) => {
     const isList = Array.isArray(inner);
-    const fits =
-      isList === (typeof key === "number") && inner instanceof Object;
+    const isIndex = typeof key === "number";
+    const fits = isList === isIndex && inner instanceof Object;
     return fits && Object.hasOwn(inner, key) ? inner[key] : undefined;
   }, value);
 }
@@ -659,11 +663,12 @@ function members(rows, ...path) {
   return Array.isArray(rows) ? rows.map((row) => at(row, ...path)) : [];
 }
 
+const asNumber = (value) =>
+  typeof value === "boolean" ? Number(value) : value;
+
 // Equality as Python has it: by content, and true is 1.
 function same(a, b) {
-  const [x, y] = [a, b].map((it) =>
-    typeof it === "boolean" ? Number(it) : it,
-  );
+  const [x, y] = [a, b].map(asNumber);
   if (!(x instanceof Object && y instanceof Object)) {
     return x === y;
   }
