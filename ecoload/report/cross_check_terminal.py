@@ -4,7 +4,7 @@ Rules
 -----
 - As in `terminal.py`: progress to standard error, the result to standard output, a verdict always as a word,
   foreign text cleaned.
-- What agrees and is 0 in both is left to the report.
+- What agrees and says nothing new is left to the report: what is 0 in both, rates beside their counts.
 """
 
 from __future__ import annotations
@@ -111,4 +111,5 @@ def _figures(found: list[Row]) -> Table:
 
 
 def _is_told(row: Row) -> bool:
-    return not (row.verdict == "AGREE" and row.ecoload == row.k6 and row.ecoload in ("0", "0.00"))
+    nothing = row.ecoload == row.k6 and row.ecoload in ("0", "0.00")
+    return row.verdict != "AGREE" or not (nothing or row.unit == "/s")

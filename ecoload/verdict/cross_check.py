@@ -32,7 +32,7 @@ from ecoload.verdict.judge import model_of
 from ecoload.verdict.where_to_look import where_to_look
 
 FEWEST_ROUNDS = 3
-MOST_REASONS = 8
+MOST_REASONS = 5
 
 
 @dataclass(frozen=True, slots=True)
