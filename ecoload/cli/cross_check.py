@@ -88,7 +88,7 @@ class _Call:
         k6, workspace = find_k6(self.root, os.environ), self.options.workspace()
         plan, like = alike(self.options.plan(workspace, self.app, self.profile))
         plan, pinned = prepared(plan, sandbox_is_up=False)
-        script = script_for(workspace, plan)
+        script = script_for(workspace, plan, self._unscaled(workspace))
         raise_file_limit(plan)
         folder = new_folder(self.out, plan)
         with locked(plan, str(folder)):
@@ -106,6 +106,15 @@ class _Call:
                     (*like, *pinned, *([] if grant is None else [grant.note])),
                 )
                 return conduct(check, cross_check_view(silent=self.silent), heard), folder
+
+    def _unscaled(self, workspace: Workspace) -> Plan:
+        from copy import copy
+
+        from ecoload.protocol.cross_check import alike
+
+        options = copy(self.options)
+        options.duration_scale = 1.0
+        return alike(options.plan(workspace, self.app, self.profile))[0]
 
     def _grant(self, plan: Plan, folder: Path) -> Grant | None:
         """The grant of a plan that needs one, kept in the folder: one use for every run of both tools."""

@@ -70,12 +70,11 @@ class K6Script:
         return PLACE / self.name
 
 
-def script_for(workspace: Workspace, plan: Plan) -> K6Script:
-    """The plan's script. Which address a host has is told to k6 by us, so it says none. Raises CannotExport
-    with everything that k6 cannot say."""
-    origins = tuple(dataclasses.replace(origin, resolve=()) for origin in plan.origins)
-    part = Part(dataclasses.replace(plan, origins=origins), tuple(range(len(plan.loads))))
-    script = Script(f"{plan.app}_{plan.profile}.js", workspace, {plan.profile: part}, ("targets.yaml",))
+def script_for(workspace: Workspace, plan: Plan, unscaled: Plan) -> K6Script:
+    """The plan's script, with the durations of the plan `unscaled`: k6 scales them itself. Which address a
+    host has is told to k6 by us, so it says none. Raises CannotExport with everything that k6 cannot say."""
+    script, as_sent = _script(workspace, unscaled), _script(workspace, plan)
+    text_of(as_sent)  # what is too short once it is scaled is told before anything is sent
     return K6Script(
         script.name,
         text_of(script),
@@ -83,6 +82,12 @@ def script_for(workspace: Workspace, plan: Plan) -> K6Script:
         {name: secret_variable(plan, name) for name, _ in plan.secrets},
         script.reads,
     )
+
+
+def _script(workspace: Workspace, plan: Plan) -> Script:
+    origins = tuple(dataclasses.replace(origin, resolve=()) for origin in plan.origins)
+    part = Part(dataclasses.replace(plan, origins=origins), tuple(range(len(plan.loads))))
+    return Script(f"{plan.app}_{plan.profile}.js", workspace, {plan.profile: part}, ("targets.yaml",))
 
 
 def write_script(folder: Path, script: K6Script, plan: Plan, workspace: Path) -> None:
@@ -191,6 +196,7 @@ def k6_environment(
         "K6_NO_USAGE_REPORT": "true",
         "K6_AUTO_EXTENSION_RESOLUTION": "false",
         "PROFILE": plan.profile,
+        "DURATION_SCALE": repr(plan.duration_scale),
         "ECOLOAD_APPROVED": plan.spec_hash,
         "ECOLOAD_RUN_ID": run_id,
         "ECOLOAD_SUMMARY": str(folder / SUMMARY),

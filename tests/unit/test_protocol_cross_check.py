@@ -217,6 +217,7 @@ class TestWhatK6IsGiven:
             "K6_NO_USAGE_REPORT": "true",
             "K6_AUTO_EXTENSION_RESOLUTION": "false",
             "PROFILE": PLAN.profile,
+            "DURATION_SCALE": repr(PLAN.duration_scale),
             "ECOLOAD_APPROVED": "5f",
             "ECOLOAD_RUN_ID": "run-7",
             "ECOLOAD_SUMMARY": "/runs/c1/round_1_k6/summary.json",
