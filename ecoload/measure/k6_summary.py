@@ -54,7 +54,7 @@ class K6Latency:
 
 @dataclass(frozen=True, slots=True)
 class K6Route:
-    """One route, or one `name` tag: `requests` with every hop, `errors` steps that ended not `ok`."""
+    """One route, or one `name` tag: `requests` with every hop, `errors` steps that did not end ok."""
 
     route: str
     requests: int | None

@@ -251,7 +251,7 @@ def _token_app(shape: App) -> str | None:
 
 def _secrets(shape: App, scenarios: tuple[Scenario, ...]) -> tuple[tuple[str, str], ...]:
     """Those that the plan needs; Python may ask for any."""
-    used = set(_secret_names(to_tree(scenarios)))
+    used = set(secret_names(to_tree(scenarios)))
     if shape.auth is not None:
         used.add(shape.auth.client_credentials.client_secret.secret)
     if any(scenario.module for scenario in scenarios):
@@ -259,14 +259,15 @@ def _secrets(shape: App, scenarios: tuple[Scenario, ...]) -> tuple[tuple[str, st
     return tuple((name, shape.secrets[name].reference) for name in sorted(used))
 
 
-def _secret_names(tree: Any) -> Iterator[str]:
+def secret_names(tree: Any) -> Iterator[str]:
+    """The secrets that are read in what `to_tree` made of a plan, or of a part of one."""
     if isinstance(tree, dict):
         if tree.get("type") == "Ref" and tree["name"][0] == "secret":
             yield tree["name"][1]
         tree = list(tree.values())
     if isinstance(tree, list):
         for item in tree:
-            yield from _secret_names(item)
+            yield from secret_names(item)
 
 
 def _limits(targets: Targets) -> HttpLimits:

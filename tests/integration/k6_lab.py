@@ -13,6 +13,7 @@ from typing import Any
 from ecoload.export.k6 import helpers, steps
 from ecoload.export.k6.helpers import Helper
 from ecoload.export.k6.js import string
+from ecoload.measure.recorder import route_names
 from ecoload.plan import Plan
 
 BEARER = Helper("const bearer = (run) => run.token.value;")
@@ -70,6 +71,11 @@ def script_of(plan: Plan, records: Mapping[str, Sequence[Any]], iterations: int,
         f"const {steps.records_name(name)} = JSON.parse({string(json.dumps(list(rows)))});"
         for name, rows in records.items()
     )
+    thresholds = {
+        f"{metric}{{name:{route}}}": ["count>=0" if metric != "errors" else "rate>=0"]
+        for metric in ("errors", "failed_checks", "timeouts")
+        for route in route_names(plan)
+    }
     return f"""
 {_top(frozenset().union(*(part.needs for part in parts)))}
 {bases}
@@ -79,6 +85,7 @@ export const options = {{
   scenarios: {{
     only: {{ executor: "per-vu-iterations", vus: 1, iterations: {iterations}, exec: "only" }},
   }},
+  thresholds: {json.dumps(thresholds)},
 }};
 export function setup() {{
   const run = {{ id: {string(run_id)}, token: {{ value: "a-token" }} }};

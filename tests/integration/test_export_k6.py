@@ -114,8 +114,9 @@ def test_the_dashboard_fails_cold_and_passes_warm(start: Callable[..., Running],
     assert "FAIL http_req_duration{name:overview,expected_response:true} p(95)<=150" in cold.said
     warming = f"{sandbox.urls['a8']}/api/executive/overview/warm?namespace=perf_test"
     assert call(warming, headers=token(sandbox, "a8"))[0] == 200
-    warm = start("a8_dashboard_load.js", **environment).end()
-    assert warm.code == 0, warm.said
+    both = [start(script, **environment) for script in ("a8_dashboard_load.js", "a8_filter_test.js")]
+    for warm in (one.end() for one in both):
+        assert warm.code == 0, warm.said
 
 
 # --- what setup() refuses ---------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""The same requests from ecoload and from real k6, byte for byte but for ids, trace numbers and what Go's client
-does to headers; and the same judgement of what comes back."""
+"""The same requests from ecoload and from real k6, byte for byte but for ids, trace numbers and what Go's
+client does to headers; and the same judgement of what comes back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 import pytest
 
-from ecoload.export.k6.steps import iteration
 from ecoload.plan import Plan
 from ecoload.run import Request, run_once
 from ecoload.spec.workspace import load_workspace, make_plan
@@ -24,7 +23,7 @@ from tests.servers.recorder import Arrival, Recorder
 TARGETS = """
 protocol: {name: P, namespace: "perf_test"}
 profiles:
-  once: {executor: per-vu-iterations, vus: 1, iterations: 2}
+  once: {executor: per-vu-iterations, vus: 1, iterations: N}
 apps:
   shop:
     base_url: URL/base
@@ -48,6 +47,11 @@ apps:
       cookies: {get: /cookies, effect: none}
       teapot: {get: /teapot, effect: none}
       gone: {get: "/gone/{id}", effect: none}
+      fails: {get: /fails, effect: none}
+      slow: {get: /slow, effect: none}
+      moved: {get: /moved, effect: none}
+      broken: {get: /broken, effect: none}
+      never: {get: "/never/{id}", effect: none}
 """
 SCENARIO = r"""
 app: shop
@@ -167,8 +171,9 @@ class Shop(Recorder):
             status = "410 Gone"
         body = json.dumps({"sequence": 7, "word": "w w", "thing": {"name": "né/e"}}).encode()
         body = b"" if arrival.method == "HEAD" else body
-        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Session: s-abc\r\nX-Number: 5\r\n{cookie}"
-        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        fields = f"Content-Type: application/json\r\nX-Session: s-abc\r\nX-Number: 5\r\n{cookie}"
+        head = f"HTTP/1.1 {status}\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
 
 
 @pytest.fixture
@@ -179,14 +184,19 @@ def workspace(tmp_path: Path) -> Path:
     (root / "files/doc.bin").write_bytes(bytes(range(256)) + b"\r\n--x\xff")
     (root / "files/plain.txt").write_bytes(b"plain \xc3\xa9\n")
     (root / "scenarios/shop.yaml").write_text(SCENARIO)
-    data = root / "tests/perf/config/data.jsonl"
-    data.parent.mkdir(parents=True)
-    data.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in RECORDS))
+    write_records(root, RECORDS)
     return root
 
 
-def plan_at(workspace: Path, url: str) -> Plan:
-    (workspace / "targets.yaml").write_text(TARGETS.replace("URL", url))
+def write_records(root: Path, records: list[dict[str, Any]]) -> None:
+    data = root / "tests/perf/config/data.jsonl"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+
+
+def plan_at(workspace: Path, url: str, iterations: int = 2) -> Plan:
+    targets = TARGETS.replace("URL", url).replace("iterations: N", f"iterations: {iterations}")
+    (workspace / "targets.yaml").write_text(targets)
     found = load_workspace(workspace / "targets.yaml", environ={"REGION": "nörd"})
     return make_plan(found, "shop", "once")
 
@@ -212,3 +222,90 @@ def seen(arrival: Arrival) -> tuple[Any, ...]:
     headers = {name: value for name, value in arrival.headers.items() if name not in HEADERS_OF_GO}
     body = re.sub(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", b"ID", arrival.body)
     return arrival.method, arrival.path, sorted(headers.items()), body
+
+
+TROUBLE = r"""
+app: shop
+feeder: things
+steps:
+  - {route: fails}
+  - {route: fails, check: {status: [500]}}
+  - {route: search, check: {json: {$.sequence: 8}}}
+  - {route: search, check: {json: {$.sequence: "7"}, headers: {X-Number: {lt: 5}}}}
+  - {route: search, check: {status: 201, json: {$.none: {exists: true}}}}
+  - {route: search, check: {status: 200, duration: 20ms}, query: {delay_ms: 60}}
+  - {route: slow, timeout: 150ms, query: {delay_ms: 500}}
+  - {route: moved, redirects: none, check: {status: 302, headers: {Location: {contains: there}}}}
+  - {route: broken, check: {json: {$.a: {exists: false}}}}
+  - {route: broken, check: {body: {matches: "^.not"}}}
+  - {route: gone, path: {id: "${data.name}"}}
+  - {route: search, headers: {X-Name: "${data.head}"}}
+  - {route: cookies, capture: {late: {json: $.nowhere}}}
+  - {route: never, path: {id: "${late}"}}
+"""
+
+
+class Bad(Shop):
+    """Fails in each way that an answer can."""
+
+    def reply(self, arrival: Arrival) -> bytes:
+        match arrival.path.partition("?")[0]:
+            case "/base/fails":
+                return b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
+            case "/base/moved":
+                return b"HTTP/1.1 302 Found\r\nLocation: /base/there\r\nContent-Length: 0\r\n\r\n"
+            case "/base/broken":
+                return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nxnot"
+        return super().reply(arrival)
+
+
+def test_k6_judges_answers_as_ecoload_does(
+    tool: Callable[[str], Path], workspace: Path, tmp_path: Path
+) -> None:
+    records = [
+        {"feeder": "things", "name": "x", "head": "plain"},
+        {"feeder": "things", "name": "a/../b", "head": "plain"},
+        {"feeder": "things", "name": "y", "head": "two\nlines"},
+    ]
+    (workspace / "scenarios/shop.yaml").write_text(TROUBLE)
+    write_records(workspace, records)
+    with Bad() as server:
+        plan = plan_at(workspace, server.url, iterations=3)
+        finished = run_once(Request(plan, workspace, tmp_path / "runs", {"KEY": "k"}), Silent())
+        ours, server.arrivals = server.paths(), []
+        folder = workspace / "tests/perf/k6"
+        run(tool("k6"), folder, script_of(plan, {"things": records}, 3, "r"), {"SHOP_KEY": "k"})
+    assert server.paths() == ours
+    metrics = orjson.loads((folder / "summary.json").read_bytes())["metrics"]
+    expected = {}
+    for route, counts in outcomes(finished).items():
+        errors = sum(count for name, count in counts.items() if name != "ok")
+        checks = counts.get("check_failed", 0) + counts.get("capture_failed", 0)
+        expected[route] = (errors, checks, counts.get("timeout", 0))
+    assert {route: judged(metrics, route) for route in expected} == expected
+    assert expected["fails"] == (3, 0, 0)
+    assert expected["search"] == (13, 12, 0)
+    assert expected["gone"] == (3, 0, 0)
+    assert expected["slow"] == (3, 0, 3)
+    assert expected["cookies"] == (1, 1, 0)
+
+
+def judged(metrics: dict[str, Any], route: str) -> tuple[int, int, int]:
+    """Errors, failed checks and timeouts of a route, as a script counts them."""
+    return (
+        metrics[f"errors{{name:{route}}}"]["values"]["passes"],
+        metrics[f"failed_checks{{name:{route}}}"]["values"]["count"],
+        metrics[f"timeouts{{name:{route}}}"]["values"]["count"],
+    )
+
+
+def test_a_setup_that_does_not_succeed_ends_the_test(
+    tool: Callable[[str], Path], workspace: Path, tmp_path: Path
+) -> None:
+    text = "app: shop\nsetup: [{route: fails}]\nsteps: [{route: search}]\n"
+    (workspace / "scenarios/shop.yaml").write_text(text)
+    with Bad() as server:
+        plan = plan_at(workspace, server.url)
+        done = run(tool("k6"), tmp_path / "k6", script_of(plan, {}, 1, "r"), codes=(107,))
+    assert "fails did not succeed (status 500): not true: status is 200 to 399" in done.stderr
+    assert server.paths() == ["/base/fails"]

@@ -26,9 +26,7 @@ from ecoload.spec.template import parse
 from tests.integration.driving import gets, plan_of
 from tests.integration.k6_lab import Case, evaluate
 
-PLAN = replace(
-    plan_of("http://127.0.0.1:1", gets(["/"])), protocol=ProtocolHeader(namespace="näme space")
-)
+PLAN = replace(plan_of("http://127.0.0.1:1", gets(["/"])), protocol=ProtocolHeader(namespace="näme space"))
 DATA = Ref(("data", "x"))
 OPERAND = Ref(("data", "wanted"))
 
@@ -59,20 +57,21 @@ def record(value: Any, wanted: Any = None) -> list[Any]:
 # --- Values ---------------------------------------------------------------------------------------
 
 TEXTS = [
-    "", "a", "plain-_.~", "a b+c&d=e%/?#[]@!$&'()*+,;:", "é ß ẞ İ ŉ ﬁ ΑΣ", "日本語", "😀👩‍👩‍👧", "\u2028\u2029\u0085\ufeff",
-    "'\"`${x}\\", "<a>&amp;</a>", "a\nb\r\tc\x00\x01\x7f", ".", "..", "a/../b", "..;x", "\\..\\", "...", "a;..", ";..",
-    "é\r", "x" * 300, "1.0", "null", "ǅǆ ΐ ᾳ ῼ",
+    "", "a", "plain-_.~", "a b+c&d=e%/?#[]@!$&'()*+,;:", "é ß ẞ İ ŉ ﬁ ΑΣ", "日本語", "😀👩‍👩‍👧",
+    "\u2028\u2029\u0085\ufeff", "'\"`${x}\\", "<a>&amp;</a>", "a\nb\r\tc\x00\x01\x7f", ".", "..",
+    "a/../b", "..;x", "\\..\\", "...", "a;..", ";..", "é\r", "x" * 300, "1.0", "null", "ǅǆ ΐ ᾳ ῼ",
 ]  # fmt: skip
 OTHERS = [
-    0, 1, -1, 42, 2**53 - 1, -(2**53 - 1), 0.1, -2.5, 1.5e-5, 0.00012, 9.5e-7, 1e-10, 123456.789, 1e15 + 0.5, True,
-    False, None, [], {}, [1, "a", None, True, [2.5]], {"b": 1, "a": {"ü": "\u2028"}},
+    0, 1, -1, 42, 2**53 - 1, -(2**53 - 1), 0.1, -2.5, 1.5e-5, 0.00012, 9.5e-7, 1e-10, 123456.789,
+    1e15 + 0.5, True, False, None, [], {}, [1, "a", None, True, [2.5]], {"b": 1, "a": {"ü": "\u2028"}},
 ]  # fmt: skip
 EXPRESSIONS = [
     "${data.x}", "a ${data.x} b", "${data.x}${data.x}", "${urlencode(data.x)}", "${lower(data.x)}",
-    "${upper(data.x)}", "${base64url(data.x)}", "${hex(data.x)}", "${sha256(data.x)}", "${base64url(sha256(data.x))}",
-    "${hex(sha256(data.x))}", "${sha256(sha256(data.x))}", "${base64url(sha256(sha256(data.x)))}",
-    "${upper(hex(sha256(data.x)))}", "${urlencode(urlencode(data.x))}", "`\\${upper(data.x)}$${x}",
-    "${protocol.namespace} ${data.x}", "${hex(lower(base64url(data.x)))}", "${urlencode(sha256(data.x))}",
+    "${upper(data.x)}", "${base64url(data.x)}", "${hex(data.x)}", "${sha256(data.x)}",
+    "${base64url(sha256(data.x))}", "${hex(sha256(data.x))}", "${sha256(sha256(data.x))}",
+    "${base64url(sha256(sha256(data.x)))}", "${upper(hex(sha256(data.x)))}",
+    "${urlencode(urlencode(data.x))}", "`\\${upper(data.x)}$${x}", "${protocol.namespace} ${data.x}",
+    "${hex(lower(base64url(data.x)))}", "${urlencode(sha256(data.x))}",
 ]  # fmt: skip
 
 
@@ -114,12 +113,16 @@ def path_of(value: Any) -> str | None:
 
 def test_letters_have_the_same_cases_in_both(k6: Path, tmp_path: Path) -> None:
     """Every letter that both know: k6's Unicode is not Python's."""
-    letters = [chr(code) for code in range(0x20, 0x1F000) if chr(code).isalpha() and not 0x3000 < code < 0xA000]
+    letters = [
+        chr(code) for code in range(0x20, 0x1F000) if chr(code).isalpha() and not 0x3000 < code < 0xA000
+    ]
     known = names()
     lower, upper = (known.text(parse(f"${{{name}(data.x)}}")).node for name in ("lower", "upper"))
     needs = frozenset(known.needs)
     found = evaluate(
-        k6, tmp_path, [Case(arrow("data", node), [{"x": one} for one in letters], needs) for node in (lower, upper)]
+        k6,
+        tmp_path,
+        [Case(arrow("data", node), [{"x": one} for one in letters], needs) for node in (lower, upper)],
     )
     differing = [
         (letter, low, up)
@@ -133,8 +136,9 @@ def test_letters_have_the_same_cases_in_both(k6: Path, tmp_path: Path) -> None:
 
 MISSING = object()
 FOUND: list[Any] = [
-    MISSING, None, True, False, 0, 1, -1, 2, 1.5, "", "1", "a", "abc", "true", "😀", "😀\uffff", "\uffff", "null",
-    [], [1], [True], [1, 2], ["a"], [[1]], {}, {"a": 1}, {"a": True}, {"1": 2}, {"b": {"c": [1]}}, [{"a": 1}],
+    MISSING, None, True, False, 0, 1, -1, 2, 1.5, "", "1", "a", "abc", "true", "😀", "😀\uffff", "\uffff",
+    "null", [], [1], [True], [1, 2], ["a"], [[1]], {}, {"a": 1}, {"a": True}, {"1": 2},
+    {"b": {"c": [1]}}, [{"a": 1}],
 ]  # fmt: skip
 CONSTANTS: list[Any] = [None, True, False, 0, 1, 1.0, 2, 1.5, "", "1", "a", "true"]
 OPERANDS: list[Any] = [*CONSTANTS, [1], [True], {"a": 1}, {}]
@@ -205,13 +209,18 @@ def test_every_operator_judges_as_the_engine_does(k6: Path, tmp_path: Path) -> N
     for operator in ("eq", "ne", "lt", "le", "gt", "ge", "contains"):
         operands = [one for one in OPERANDS if allowed(operator, one)]
         operands = [1, 1.5, 100] if operator in ("lt", "le", "gt", "ge") else operands
-        rows += [(Check(headers=(("x-IT", Expect(operator, plain(one))),)), None, headers) for one in operands]
+        rows += [
+            (Check(headers=(("x-IT", Expect(operator, plain(one))),)), None, headers) for one in operands
+        ]
         rows += [(Check(headers=(("x-IT", Expect(operator, OPERAND)),)), one, headers)
                  for one in CONSTANTS if allowed(operator, one)]  # fmt: skip
     rows += [(Check(headers=(("X-It", Expect("length", one)),)), None, headers) for one in (0, 1, 3)]
     rows += [(Check(headers=(("X-It", Expect("exists", one)),)), None, headers) for one in (True, False)]
     rows += [(Check(headers=(("X-It", Expect("matches", one)),)), None, headers) for one in ("^1", "b")]
-    rows += [(Check(body=(Expect(op, one),)), None, answers) for op, one in (("contains", "1"), ("matches", "v.*a"))]
+    rows += [
+        (Check(body=(Expect(op, one),)), None, answers)
+        for op, one in (("contains", "1"), ("matches", "v.*a"))
+    ]
     compared(k6, tmp_path, rows)
 
 
@@ -220,19 +229,24 @@ def allowed(operator: str, operand: Any) -> bool:
     return operator != "contains" or not isinstance(operand, list | dict | float)
 
 
+def header_check(operator: str, operand: Any) -> Check:
+    return Check(headers=(("x-IT", Expect(operator, operand)),))
+
+
 def json_check(operator: str, operand: Any) -> Check:
     return Check(json=(("$.v", Expect(operator, operand)),))
 
 
 DOCUMENTS = [
-    {}, [], "text", 7, None, [1, 2], {"a": {"b": [5, {"c": 5}]}}, {"a": [{"b": 5}, {"b": 5}]}, {"a": [{"b": 5}, {}]},
-    {"a": []}, {"a": {"0": 5}}, {"length": 5}, "length", {"constructor": 5}, {"a": {"length": 1}}, {"a": "xyz"},
-    {"a b": 5, "é": 5}, {"__proto__": 5}, {"a": [[5]]}, {"rows": [5, 5]}, [{"b": 5}], {"keys": 5}, {"a": {"b": 5}},
+    {}, [], "text", 7, None, [1, 2], {"a": {"b": [5, {"c": 5}]}}, {"a": [{"b": 5}, {"b": 5}]},
+    {"a": [{"b": 5}, {}]}, {"a": []}, {"a": {"0": 5}}, {"length": 5}, "length", {"constructor": 5},
+    {"a": {"length": 1}}, {"a": "xyz"}, {"a b": 5, "é": 5}, {"__proto__": 5}, {"a": [[5]]},
+    {"rows": [5, 5]}, [{"b": 5}], {"keys": 5}, {"a": {"b": 5}},
 ]  # fmt: skip
 PATHS = [
     "$", "$.a", "$.a.b", "$.a.b[0]", "$.a.b[1].c", "$[0]", "$[1]", "$.a[0]", "$.length", "$.a.length",
-    "$.constructor", "$.toString", "$['a b']", '$["a b"]', "$.é", "$.__proto__", "$['__proto__']", "$.a[0][0]",
-    "$.keys", "$.a.keys",
+    "$.constructor", "$.toString", "$['a b']", '$["a b"]', "$.é", "$.__proto__", "$['__proto__']",
+    "$.a[0][0]", "$.keys", "$.a.keys",
 ]  # fmt: skip
 STARRED = ["$.a[*].b", "$.rows[*]", "$[*].b", "$.a[*][0]", "$.a[*].b", "$.a.b"]
 
@@ -243,25 +257,25 @@ def test_json_paths_find_what_the_engine_finds(k6: Path, tmp_path: Path) -> None
     for body in bodies:
         ours = SimpleNamespace(status=200, body=body, begin=0, last=0, headers=(), is_coded=False)
         answers.append((ours, {"status": 200, "body": body.decode(), "headers": {}}))
-    rows: list[Any] = []
-    for path in PATHS:
-        for expect in (Expect("eq", 5), Expect("ne", 5), Expect("exists", True), Expect("exists", False)):
-            rows.append((Check(json=((path, expect),)), None, answers))
+    expects = (Expect("eq", 5), Expect("ne", 5), Expect("exists", True), Expect("exists", False))
+    rows = [(Check(json=((path, expect),)), None, answers) for path in PATHS for expect in expects]
     rows += [(Check(json=((path, Expect("each", 5)),)), None, answers) for path in STARRED]
     compared(k6, tmp_path, rows)
 
 
 PATTERNS = [
-    "a", "a.c", "^a$", "a$", r"\Aa\Z", r"a\Z", r"[^a]", r"a|b|", r"(a)(b)?", r"(?:x(a)|b)", r"a*?b", "a{2}", "a{2,}?",
-    "a{1,3}b", r"\s", r"\S+", r"[\s,]+x", r"[^\s]", r"/\*`\$\{\}", r"[/\]\[^\-a]", "é+", "😀", "[😀é]", r"\u2028", r"\.",
-    r"(?=a)a", r"(?!a)[a-z]", r"(?<=a)b", r"(?<!a)b", r"(?P<name>a)b", r'name="x" value="([^"]+)"', r"[?&]code=([^&]+)",
-    r"(?a)\d+", r"(?a)\w+\b", r"(?a)[\d_]+", r"(?a)\W", r"(?a)\s", "", "(a|ab)(c|bcd)", "((a)b)", r"\x41\t", "[]a]",
-    r"[a\-z]", r"x{0}y", r"(?:)", r"\\", "a+$", r"(\s*)$", "[.]", r"(?a)\bab\b", r"[\n\r]", "-", r"\]", "[)(]",
+    "a", "a.c", "^a$", "a$", r"\Aa\Z", r"a\Z", r"[^a]", r"a|b|", r"(a)(b)?", r"(?:x(a)|b)", r"a*?b",
+    "a{2}", "a{2,}?", "a{1,3}b", r"\s", r"\S+", r"[\s,]+x", r"[^\s]", r"/\*`\$\{\}", r"[/\]\[^\-a]",
+    "é+", "😀", "[😀é]", r"\u2028", r"\.", r"(?=a)a", r"(?!a)[a-z]", r"(?<=a)b", r"(?<!a)b",
+    r"(?P<name>a)b", r'name="x" value="([^"]+)"', r"[?&]code=([^&]+)", r"(?a)\d+", r"(?a)\w+\b",
+    r"(?a)[\d_]+", r"(?a)\W", r"(?a)\s", "", "(a|ab)(c|bcd)", "((a)b)", r"\x41\t", "[]a]", r"[a\-z]",
+    r"x{0}y", r"(?:)", r"\\", "a+$", r"(\s*)$", "[.]", r"(?a)\bab\b", r"[\n\r]", "-", r"\]", "[)(]",
 ]  # fmt: skip
 SUBJECTS = [
-    "", "a", "b", "ab", "abc", "abcd", "aab", "aaab", "xa", "a\n", "a\n\n", "\na", "a\r", "a\u2028", "a\x85b", "\u3000,x",
-    "/*`${}", "]", "[", "^", "-", "é", "éé😀", "😀", "\u2028", ".", 'name="x" value="y z"', "/cb?code=1&code=2", "é12",
-    "12_é", "١٢", "A\t", "y", "\\", "\ufeff", "\x1c", "a c", "a\nc", "()",
+    "", "a", "b", "ab", "abc", "abcd", "aab", "aaab", "xa", "a\n", "a\n\n", "\na", "a\r", "a\u2028",
+    "a\x85b", "\u3000,x", "/*`${}", "]", "[", "^", "-", "é", "éé😀", "😀", "\u2028", ".",
+    'name="x" value="y z"', "/cb?code=1&code=2", "é12", "12_é", "١٢", "A\t", "y", "\\", "\ufeff",
+    "\x1c", "a c", "a\nc", "()",
 ]  # fmt: skip
 
 
@@ -275,3 +289,24 @@ def test_regular_expressions_find_what_python_finds(k6: Path, tmp_path: Path) ->
             match = re.search(pattern, subject)
             wanted = match and match.group(1 if match.re.groups else 0)
             assert got == wanted, (pattern, case.function, subject)
+
+
+def test_a_number_is_captured_only_where_javascript_spells_it_as_the_answer_does(
+    k6: Path, tmp_path: Path
+) -> None:
+    bodies = [
+        "7",
+        "-7",
+        "7.5",
+        "7.0",
+        "7e0",
+        "9007199254740993",
+        '{"a": "7.0", "v": 7}',
+        '"7.0"',
+        "null",
+        "0.00001",
+    ]
+    inputs = [{"body": body if body.startswith("{") else f'{{"v": {body}}}'} for body in bodies]
+    case = Case("(answer) => captured(answer, json(answer)?.v)", inputs, frozenset({"captured", "json"}))
+    (found,) = evaluate(k6, tmp_path, [case])
+    assert found == [7, -7, 7.5, None, None, None, 7, "7.0", None, 0.00001]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecoload.export.k6.executors import never_drops, problems, scenario_options
+from ecoload.export.k6.executors import never_drops, scenario_options
 from ecoload.export.k6.js import CannotExport, literal
 from ecoload.export.k6.pacing import pacing_of
 from ecoload.plan import (
@@ -174,19 +174,19 @@ def test_what_k6_cannot_say_is_refused(executor: Executor, reason: str) -> None:
 
 
 def test_lengths_that_k6_takes_are_not_refused() -> None:
-    lengths = (Stage(1, 1), Stage(0, 2), Stage(SECOND // 3, 0))
-    assert problems(plan_of(ConstantVUs(1, SECOND), RampingVUs(0, lengths, 1), start_time_ns=1)) == []
+    assert exported(ConstantVUs(1, SECOND), start_time_ns=1, graceful_stop_ns=1)
+    assert exported(RampingVUs(0, (Stage(1, 1), Stage(0, 2), Stage(SECOND // 3, 0)), 1))
 
 
-def test_all_reasons_of_all_loads_are_told_at_once() -> None:
-    plan = plan_of(
-        RampingVUs(0, (Stage(SECOND, 1.5), Stage(SECOND, 2.5))),
-        ConstantVUs(1, SECOND),
-        ConstantArrivalRate(1, 1, 1, 1, arrivals=Arrivals.POISSON),
-    )
-    assert [reason.partition(":")[0] for reason in problems(plan)] == [
-        "load load_1, stage 1", "load load_1, stage 2", "load load_3", "load load_3",
+def test_all_reasons_of_a_load_are_told_at_once() -> None:
+    with pytest.raises(CannotExport) as refused:
+        exported(RampingVUs(0, (Stage(SECOND, 1.5), Stage(SECOND, 2), Stage(SECOND, 2.5))))
+    assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == [
+        "load load_1, stage 1", "load load_1, stage 3",
     ]  # fmt: skip
+    with pytest.raises(CannotExport) as refused:
+        exported(ConstantArrivalRate(1, 1, 1, 1, arrivals=Arrivals.POISSON))
+    assert len(str(refused.value).splitlines()) == 2
 
 
 def test_pacing_in_seconds_of_the_loads_that_have_one() -> None:

@@ -13,7 +13,8 @@ from ecoload.engine import tokens as engine
 from ecoload.export.k6 import tokens
 from ecoload.export.k6.files import PLACE, chosen
 from ecoload.export.k6.js import CannotExport
-from ecoload.export.k6.script import script_of
+from ecoload.export.k6.parts import Part, Script
+from ecoload.export.k6.script import text_of
 from ecoload.export.tree import read_source, write
 from ecoload.spec.workspace import load_workspace, make_plan
 
@@ -60,7 +61,7 @@ apps:
 SCENARIO = """\
 app: APP
 k6: nasty.js
-feeder: a-feeder
+feeder: a-feeder-with-a-name-as-long-as-a-name-may-be-0123456789
 setup: [{route: home}]
 steps:
   - route: home
@@ -79,7 +80,7 @@ def nasty(tmp_path: Path) -> Path:
     (tmp_path / "scenarios" / "a-nasty_one.yaml").write_text(SCENARIO.replace("APP", APP))
     data = tmp_path / "tests/perf/config/data.jsonl"
     data.parent.mkdir(parents=True)
-    data.write_text('{"feeder": "a-feeder", "kind": "x"}\n')
+    data.write_text('{"kind": "x", "feeder": "a-feeder-with-a-name-as-long-as-a-name-may-be-0123456789"}\n')
     made = chosen(read_source(tmp_path / "targets.yaml", None, {}))
     list(write(tmp_path / PLACE, made))
     return tmp_path / PLACE
@@ -142,6 +143,10 @@ def script(tmp_path: Path) -> Callable[..., str]:
         (
             "${SHOP_URL:-sandbox}", {"SHOP_URL": "http://b.example"},
             'const SHOP = baseUrl("SHOP_URL");', '[...LOOPBACK, "b.example"]',
+        ),
+        (  # a sandbox that is up makes no other script
+            "${SHOP_URL:-sandbox}", {"SHOP_URL": "http://127.0.0.1:4711"},
+            'const SHOP = baseUrl("SHOP_URL");', "LOOPBACK",
         ),
         ("${WHERE}", {"WHERE": "http://b.example"}, 'const SHOP = baseUrl("WHERE");', '["b.example"]'),
         (
@@ -218,9 +223,22 @@ def test_the_head_names_what_k6_does_not_do(script: Callable[..., str]) -> None:
     assert all(line.startswith("//") for line in head.splitlines())
 
 
-def test_a_script_of_plans_holds_all_their_loads() -> None:
+def test_a_token_that_no_request_carries_is_not_fetched(script: Callable[..., str]) -> None:
+    more = """secrets: {KEY: {env: SHOP_KEY}}
+    auth: {client_credentials: {token_url: shop:/token, client_id: me, client_secret: {secret: KEY}}}"""
+    carried = script(more=more)
+    assert "run.token = fetchToken(run.id);" in carried
+    assert 'const NEEDED = ["SHOP_URL", "SHOP_KEY"];' in carried
+    open_route = ("home: {get: /, effect: none}", "home: {get: /, effect: none, auth: none}")
+    bare = script(more=more, changes=open_route)
+    assert "oken" not in bare.partition("import ")[2].replace("(token)", "")
+    assert 'const NEEDED = ["SHOP_URL"];' in bare
+
+
+def test_a_script_may_hold_all_loads_of_a_plan() -> None:
     workspace = load_workspace(ROOT / "targets.yaml", environ={})
-    text = script_of(workspace, {"baseline": make_plan(workspace, "a8", "baseline")}, "both.js")
+    parts = {"baseline": Part(make_plan(workspace, "a8", "baseline"), (0, 1))}
+    text = text_of(Script("both.js", workspace, parts, ("targets.yaml",)))
     assert 'exec: "runA8"' in text
     assert 'exec: "runA8Filters"' in text
     assert 'const SCRIPT = "both.js";' in text

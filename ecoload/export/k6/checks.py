@@ -177,7 +177,7 @@ def _holds(found: Node, expect: Expect, names: Names) -> Node:
 
 def _operand(expect: Expect, names: Names) -> Said:
     said = names.value(expect.operand)
-    if said.kind == "bytes":
+    if said.kind == "bytes" or isinstance(names.constant(expect.operand), bytes):
         names.refuse("a digest equals nothing of an answer: compare with hex(…) or base64url(…) of it")
     return said
 

@@ -9,7 +9,7 @@ Rules
   unit. A rate is the decimal that was written.
 - A load that queues has all its VUs from the start. As long as k6 drops nothing, both mean the same:
   `never_drops` says that a threshold has to hold it to that.
-- What k6 cannot say is refused, all of it at once, by load and stage.
+- What k6 cannot say of a load is refused, all of it at once, by load and stage.
 """
 
 from __future__ import annotations
@@ -69,11 +69,6 @@ def scenario_options(plan: Plan, load: int, exec_name: str) -> dict[str, Literal
         **_schedule(part),
         "gracefulStop": seconds(part.graceful_stop_ns),
     }
-
-
-def problems(plan: Plan) -> list[str]:
-    """Why k6 cannot say the plan's schedules: a line for each reason, in the order of loads and stages."""
-    return [reason for load in plan.loads for reason in _reasons(load)]
 
 
 def never_drops(load: Load) -> bool:

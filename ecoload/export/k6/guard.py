@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ecoload.export.k6.js import WIDTH, CannotExport, Literal, Raw, declaration, string
+from ecoload.export.k6.js import CannotExport, Literal, Raw, called, declaration
 from ecoload.export.k6.steps import base_url_name
 from ecoload.guard.approval import reasons_for_approval
 from ecoload.plan import Load, Origin, Plan
@@ -30,9 +30,10 @@ function baseUrl(variable, otherwise = "") {
   return (__ENV[variable] || otherwise).replace(/\\/+$/, "");
 }"""
 
-LOOPBACK = """\
+_LOOPBACK = ["127.0.0.1", "[::1]", "localhost"]
+LOOPBACK = f"""\
 // This machine, where the sandbox is.
-const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];"""
+{declaration("LOOPBACK", [*_LOOPBACK])}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,7 @@ class Address:
 
     @property
     def declaration(self) -> str:
-        arguments = [string(text) for text in (self.variable, self.otherwise) if text]
-        line = f"const {base_url_name(self.app)} = baseUrl({', '.join(arguments)});"
-        if len(line) <= WIDTH:
-            return line
-        rows = "".join(f"  {argument},\n" for argument in arguments)
-        return f"const {base_url_name(self.app)} = baseUrl(\n{rows});"
+        return called(base_url_name(self.app), "baseUrl", *filter(None, (self.variable, self.otherwise)))
 
     @property
     def row(self) -> list[Literal]:
@@ -79,10 +75,11 @@ def _address(workspace: Workspace, there: Origin) -> Address:
     variable = single[1] if single else f"{base_url_name(there.app)}_URL"
     standing = _standing(workspace, there.app)
     both = [there, *([standing] if standing is not None else [])]
-    local = [one.embedded for one in both]
-    hosts = dict.fromkeys(_host(one) for one in both if not one.embedded)
+    local = any(one.embedded for one in both)
+    named = dict.fromkeys(_host(one) for one in both if not one.embedded)
+    hosts = [host for host in named if not (local and host in _LOOPBACK)]
     otherwise = _url(standing) if standing is not None and not standing.embedded else ""
-    return Address(there.app, variable, otherwise, tuple(hosts), any(local))
+    return Address(there.app, variable, otherwise, tuple(hosts), local)
 
 
 def _standing(workspace: Workspace, app: str) -> Origin | None:

@@ -24,7 +24,8 @@ COMMAND = "ecoload export-k6"
 
 _LATENCY = (
     "Its latency is http_req_duration of expected responses (service time). ecoload judges response time, "
-    "which runs from when a request was due, and calls a percentile of too few samples INCONCLUSIVE."
+    "which runs from when a request was due, of steps that ended ok, and calls a percentile of too few "
+    "samples INCONCLUSIVE."
 )
 
 

@@ -203,6 +203,8 @@ function urlencode(value) {
 """,
     "text",
 )
+_helper("lower", "const lower = (value) => text(value).toLowerCase();", "text")
+_helper("upper", "const upper = (value) => text(value).toUpperCase();", "text")
 _helper(
     "form",
     """

@@ -70,6 +70,16 @@ def declaration(name: str, value: Literal) -> str:
     return f"const {name} ={_after(start, value, 0)};"
 
 
+def called(name: str, function: str, *arguments: str) -> str:
+    """`const name = function(arguments);`, each a text."""
+    texts = [string(argument) for argument in arguments]
+    line = f"const {name} = {function}({', '.join(texts)});"
+    if len(line) <= WIDTH:
+        return line
+    rows = "".join(f"  {text},\n" for text in texts)
+    return f"const {name} = {function}(\n{rows});"
+
+
 def literal(value: Literal, column: int = 0, indent: int = 0, after: int = 1) -> str:
     """A value as it stands in a script: `column` is where it begins, `indent` how far its line is indented,
     `after` how many characters follow on its last line."""

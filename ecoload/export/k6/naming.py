@@ -17,15 +17,13 @@ from ecoload.plan import Plan, Scenario
 
 _WORDS = frozenset(
     """
-    answer arguments await body break case catch class const continue data debugger default delete do else
-    enum eval export extends false finally for function if implements import in instanceof interface let new
-    null package private protected public return run static super switch this throw true try typeof
-    undefined var void while with yield Array Date Infinity JSON Math NaN Number Object Set String
-    Uint8Array console crypto globalThis open options setup teardown __ENV __ITER __VU bearer codePoint
-    errors failedChecks timeouts token utf8 FILES TIMEOUTS
+    answer arguments await bearer body break case catch class const continue data debugger default delete do
+    else enum eval export extends false finally for function if implements import in instanceof interface
+    let new null package private protected public return run static super switch this throw true try typeof
+    undefined var void while with yield Date Error FILES JSON Math String crypto globalThis __ENV
     """.split()
 ) | {*HELPERS, *MODULES}  # fmt: skip
-"""What no value of a scenario is called: words of JavaScript, and what functions here lean on."""
+"""What no value of a scenario is called: words of JavaScript, and what an iteration itself calls."""
 
 _CONSTANTS = frozenset(
     "APP APPS APPROVAL_OVER_VUS FILES LEVELS LOOPBACK NEEDED OAUTH_ERRORS PACING PROFILE PROFILES REASONS "
@@ -34,10 +32,11 @@ _CONSTANTS = frozenset(
 """The constants of scripts, which no app's can be."""
 
 _FUNCTIONS = frozenset(
-    "baseUrl fetchToken firstPace guard handleSummary hostOf leaving mostVUs newRunId pace paced routeOf "
-    "scaled summaryOf table vusOverTime".split()
+    "baseUrl codePoint console errors failedChecks fetchToken firstPace guard handleSummary hostOf leaving "
+    "mostVUs newRunId open options pace paced records routeOf scaled setup summaryOf table teardown timeouts "
+    "token utf8 vusOverTime Array Infinity NaN Number Object Uint8Array".split()
 )
-"""The functions of a whole script, which no feeder's records can be."""
+"""What stands at the top of a script, which no feeder's records can be."""
 
 
 class Identifiers:
@@ -62,7 +61,8 @@ class Identifiers:
 def records_name(feeder: str) -> str:
     """What the records of a feeder are called in a script."""
     name = feeder.replace("-", "_")
-    return f"_{name}" if name[0].isdigit() or name in _WORDS | _FUNCTIONS | _CONSTANTS else name
+    free = name not in _WORDS | _FUNCTIONS | _CONSTANTS and not re.match(r"[0-9]|(run|iterate)[A-Z0-9]", name)
+    return name if free else f"_{name}"
 
 
 def base_url_name(app: str) -> str:

@@ -59,7 +59,7 @@ def _opened(file: str) -> Raw:
 
 def _timeouts(script: Script) -> dict[str, Literal]:
     """How long setup() and teardown() may take, where that is more than the minute that k6 gives them."""
-    tokens_ns = TOKEN_TIMEOUT_NS if script.plan.auth is not None else 0
+    tokens_ns = TOKEN_TIMEOUT_NS if script.auth is not None else 0
     options: dict[str, Literal] = {}
     for name, part in (("setupTimeout", "setup"), ("teardownTimeout", "teardown")):
         every = [step for scenario in script.scenarios for step in steps(getattr(scenario, part))]

@@ -5,7 +5,8 @@ Rules
 - The starts are those of `docs/executors.md`: a VU's first iteration at the moment of its place, the next
   ones `pacing` apart, by the clock and not from the last one's end, so that nothing drifts.
 - k6 tells a VU neither its place nor when it must go. Both follow from the scenario's own options, as k6
-  works them out. VUs that start together share their places by the numbers of their first iterations.
+  works them out. VUs that start together share their places by the numbers of their first iterations, which
+  are unique over the instances of a distributed test too.
 - k6 gives a VU a new `__ENV` each time that it starts it: so one that was parked and raised again is told
   from one that goes on.
 - k6 counts an iteration when its function returns. So one that has done its work returns where k6 starts no

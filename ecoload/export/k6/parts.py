@@ -9,7 +9,8 @@ from ecoload.export.k6.guard import Address, addresses
 from ecoload.export.k6.steps import secret_variable
 from ecoload.export.k6.thresholds import Thresholds, thresholds
 from ecoload.guard.reach import steps
-from ecoload.plan import Load, Plan, Scenario, Step
+from ecoload.plan import ClientCredentials, Load, Plan, Scenario, Step, to_tree
+from ecoload.spec.planning import secret_names
 from ecoload.spec.workspace import Workspace
 
 
@@ -65,16 +66,31 @@ class Script:
             yield from steps(scenario.setup + scenario.steps + scenario.teardown)
 
     @property
+    def auth(self) -> ClientCredentials | None:
+        """How its token is got; None where no request carries one."""
+        bears = any(
+            self.plan.routes[step.route].bearer
+            and not any(n.lower() == "authorization" for n, _ in step.headers)
+            for step in self.steps
+        )
+        return self.plan.auth if bears else None
+
+    @property
     def places(self) -> list[Address]:
         """Where its requests go. Raises CannotExport."""
-        tokens = {self.plan.auth.origin} if self.plan.auth is not None else set()
+        tokens = {self.auth.origin} if self.auth is not None else set()
         return addresses(self.workspace, self.plan, {step.origin for step in self.steps} | tokens)
 
     @property
     def secrets(self) -> list[str]:
         """The variables of its secrets."""
+        read = {name for scenario in self.scenarios for name in secret_names(to_tree(scenario))}
+        read |= {self.auth.secret} if self.auth is not None else set()
         return _each(
-            secret_variable(part.plan, name) for part in self.parts.values() for name, _ in part.plan.secrets
+            secret_variable(part.plan, name)
+            for part in self.parts.values()
+            for name, _ in part.plan.secrets
+            if name in read
         )
 
     @property

@@ -30,6 +30,10 @@ _NOT_THERE = {
 }
 
 
+_UNITS = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN", "SUBPATTERN", "BRANCH"})
+"""What a quantifier can stand behind."""
+
+
 class NotInJavaScript(ValueError):
     """A pattern that k6 would match otherwise; the message says what of it, and what to write."""
 
@@ -67,7 +71,7 @@ class _Translation:
             case "AT":
                 return self.place(argument)
             case "BRANCH":
-                return f"(?:{'|'.join(self.sequence(branch) for branch in argument[1])})"
+                return f"(?:{self.branches(argument[1])})"
             case "MAX_REPEAT" | "MIN_REPEAT":
                 return self.repeat(*argument) + ("?" if operator is sre.MIN_REPEAT else "")
             case "SUBPATTERN":
@@ -86,20 +90,19 @@ class _Translation:
             raise NotInJavaScript(
                 "k6 keeps another round of a repeated group: put the repeat inside of the group"
             )
-        return f"({'' if captures else '?:'}{self.sequence(inside)})"
+        is_choice = len(inside) == 1 and inside[0][0] is sre.BRANCH
+        text = self.branches(inside[0][1][1]) if is_choice else self.sequence(inside)
+        return f"({'' if captures else '?:'}{text})"
+
+    def branches(self, branches: Sequence[Any]) -> str:
+        return "|".join(self.sequence(branch) for branch in branches)
 
     def repeat(self, least: int, most: Any, inside: Sequence[Any]) -> str:
-        self.repeated += 1
+        again = int(most > 1)
+        self.repeated += again
         once = self.sequence(inside)
-        self.repeated -= 1
-        single = len(inside) == 1 and str(inside[0][0]) in (
-            "LITERAL",
-            "NOT_LITERAL",
-            "ANY",
-            "IN",
-            "SUBPATTERN",
-        )
-        if not single or str(inside[0][0]) == "AT":
+        self.repeated -= again
+        if len(inside) != 1 or str(inside[0][0]) not in _UNITS:
             once = f"(?:{once})"
         return once + _times(least, most)
 

@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -51,8 +52,7 @@ def _is_numeral(name: str) -> bool:
 
 def _number_text(value: float) -> str:
     """A number as `String(…)` of JavaScript gives it."""
-    if value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
-    if 1e-7 <= abs(value) < 1e-4:
-        return f"{value:.25f}".rstrip("0") if float(f"{value:.25f}") == value else repr(value)
+    if 1e-6 <= abs(value) < 1e21:
+        plain = format(Decimal(repr(value)), "f")
+        return plain.removesuffix(".0")
     return layout.number(value)

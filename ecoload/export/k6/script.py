@@ -17,20 +17,13 @@ from typing import Any
 from ecoload.export.k6 import executors, guard, summary, tokens
 from ecoload.export.k6.header import header
 from ecoload.export.k6.helpers import HELPERS, Helper, closure, import_lines
-from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, declaration, key, literal
+from ecoload.export.k6.js import CannotExport, Code, Literal, Raw, called, declaration, key, literal
 from ecoload.export.k6.options import options
 from ecoload.export.k6.pacing import PACED, pacing_of
 from ecoload.export.k6.parts import Part, Script
 from ecoload.export.k6.refusals import refusals
 from ecoload.export.k6.steps import check_records, iteration, records_name, setup_steps, teardown_steps
 from ecoload.plan import Plan, Scenario
-from ecoload.spec.workspace import Workspace
-
-
-def script_of(workspace: Workspace, plans: Mapping[str, Plan], name: str) -> str:
-    """A script of all the loads of plans, by profile, in a file of that name. Raises CannotExport."""
-    parts = {profile: Part(plan, tuple(range(len(plan.loads)))) for profile, plan in plans.items()}
-    return text_of(Script(name, workspace, parts, ("targets.yaml",)))
 
 
 def text_of(script: Script) -> str:
@@ -81,13 +74,13 @@ class _Assembly:
         yield executors.SCALED
         yield "\n".join(place.declaration for place in self.places)
         yield guard.constants(self.plan, self.places, self.script.needed)
-        if self.plan.auth is not None:
-            yield tokens.credentials(self.plan, self.plan.auth)
+        if self.script.auth is not None:
+            yield tokens.credentials(self.plan, self.script.auth)
 
     def _records(self) -> Iterator[str]:
-        for name in self.script.feeders:
-            self.needs.add("SharedArray")
-            yield _RECORDS.replace("$NAME", literal(name)).replace("$CONSTANT", records_name(name))
+        if self.script.feeders:
+            self.needs.add("records")
+            yield "\n".join(called(records_name(name), "records", name) for name in self.script.feeders)
 
     def _profile(self) -> Iterator[str]:
         (part,) = self.parts.values()
@@ -97,8 +90,7 @@ class _Assembly:
                 declaration("SPEC_HASH", part.plan.spec_hash),
                 _REASONS,
                 declaration("REASONS", self._reasons(part)),
-                _PACING,
-                declaration("PACING", self._pacing()),
+                *self._pacing(),
                 declaration("SCENARIOS", self._scenarios(part)),
             ]
         )
@@ -107,8 +99,12 @@ class _Assembly:
 
     def _profiles(self) -> Iterator[str]:
         judged = {profile: dict(part.judged.items) for profile, part in self.parts.items()}
-        common = max(judged.values(), key=list(judged.values()).count)
-        yield f"// What most profiles must reach.\n{declaration('LEVELS', common)}"
+        every = list(judged.values())
+        common = max(every, key=every.count)
+        if every.count(common) > 1:
+            yield f"// What most profiles must reach.\n{declaration('LEVELS', common)}"
+        else:
+            common = {}
         rows = []
         for profile, part in self.parts.items():
             rows.append(f"  {key(profile)}: {{\n")
@@ -126,8 +122,7 @@ class _Assembly:
                 "const REASONS = PROFILES[PROFILE].reasons;",
                 "const SCENARIOS = PROFILES[PROFILE].scenarios();",
                 "const THRESHOLDS = PROFILES[PROFILE].thresholds;",
-                _PACING,
-                declaration("PACING", self._pacing()),
+                *self._pacing(),
             ]
         )
         yield self._options()
@@ -142,7 +137,7 @@ class _Assembly:
             "  guard();",
             "  const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };",
         ]
-        if self.plan.auth is not None:
+        if self.script.auth is not None:
             lines.append("  run.token = fetchToken(run.id);")
             self.needs.add("fetchToken")
         if once := self._once(setup_steps):
@@ -218,14 +213,15 @@ class _Assembly:
     def _reasons(self, part: Part) -> list[Literal]:
         return [*guard.reasons(self.script.workspace, part.plan, part.loads)]
 
-    def _pacing(self) -> dict[str, Literal]:
-        """Seconds by load, of those loads that are paced."""
-        return {
+    def _pacing(self) -> list[str]:
+        """Seconds by load, where some load is paced."""
+        found: dict[str, Literal] = {
             load.name: pacing
             for part in self.parts.values()
             for load in part.loads
             if (pacing := pacing_of(part.plan).get(load.name)) is not None
         }
+        return [_PACING, declaration("PACING", found)] if found else []
 
 
 def _property(name: str, value: Literal) -> str:
@@ -236,7 +232,7 @@ def _property(name: str, value: Literal) -> str:
 def _over(common: Mapping[str, Literal], judged: Mapping[str, Literal]) -> str:
     """Thresholds at the second level of an object, by `LEVELS` as far as they are the common ones."""
     more = {metric: expressions for metric, expressions in judged.items() if metric not in common}
-    if {**common, **more} != judged:
+    if not common or {**common, **more} != judged:
         return literal(judged, indent=4)
     rest = literal(more, indent=4)
     return rest.replace("{", "{\n      ...LEVELS,", 1) if more else "LEVELS"
@@ -276,13 +272,16 @@ if (!Object.keys(PROFILES).includes(PROFILE)) {
 }"""
 
 _RECORDS = """\
-const $CONSTANT = new SharedArray($NAME, () =>
-  open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
-    .split("\\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => JSON.parse(line))
-    .filter(({ feeder = $NAME }) => feeder === $NAME),
-);"""
+// The records of a feeder; one that names none is everybody's.
+function records(name) {
+  return new SharedArray(name, () =>
+    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+      .split("\\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line))
+      .filter(({ feeder = name }) => feeder === name),
+  );
+}"""
 
 _NEW_RUN_ID = """\
 // A name for the run, as ecoload gives them.
@@ -299,5 +298,6 @@ OWN = {
     "guard": Helper(guard.GUARD, ("exec",)),
     "baseUrl": Helper(guard.BASE_URL),
     "newRunId": Helper(_NEW_RUN_ID),
+    "records": Helper(_RECORDS, ("SharedArray",)),
 }
 """The functions of a script that are about a whole run."""

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ecoload.export.k6 import layout
 from ecoload.export.k6.checks import Judged, judged
 from ecoload.export.k6.js import WIDTH, CannotExport, Raw
-from ecoload.export.k6.layout import Call, Node, Not, Obj
+from ecoload.export.k6.layout import Binary, Call, Node, Not, Obj
 from ecoload.export.k6.naming import (
     Identifiers,
     base_url_name,
@@ -129,9 +129,7 @@ class Writer:
         captures = [c for step in all_steps(self.scenario.setup) for c in step.captures]
         for name in dict.fromkeys(capture.name for capture in captures):
             if name in made:
-                self._refuse(
-                    f"{name} is captured in setup and made again in the iteration; rename one of them"
-                )
+                self._refuse(f"{name} is captured in setup, and made again later; rename one of them")
             where = Raw(f"run.{setup_member(self.scenario)}.{name}")
             self.names.local[name] = _captured(name, captures, where)
 
@@ -164,7 +162,8 @@ class Writer:
         line = layout.assignment("const", "data", Raw(f"{records}[{turn}]"), self._indent)
         if len(line) > WIDTH:
             name = self._identifiers.take("turn")
-            self._write(layout.assignment("const", name, Raw(turn), self._indent))
+            of = Binary("%", (Raw("exec.scenario.iterationInTest"), Raw(f"{records}.length")))
+            self._write(layout.assignment("const", name, of, self._indent))
             line = layout.assignment("const", "data", Raw(f"{records}[{name}]"), self._indent)
         self._write(line)
 
@@ -181,9 +180,7 @@ class Writer:
                 continue
             said = self.names.value(value)
             if not self.names.told_apart(value):
-                self._refuse(
-                    f"let {name} holds 1.0, or keys that are numbers: JavaScript writes them otherwise"
-                )
+                self._refuse(f"let {name} has 1.0 or keys of digits in it, which k6 would send otherwise")
             if again and said.kind == "bytes":
                 self._refuse(f"{name} is a digest, and captured again; rename one of them")
             variable = self._variables[name]

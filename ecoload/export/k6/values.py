@@ -282,14 +282,11 @@ class Names:
                 return self._sha256(arguments[0])
             case "hex" | "base64url":
                 return self._spelt(call.function, arguments[0])
-            case "lower" | "upper":
-                said = self.text(arguments[0])
-                method = "toLowerCase" if call.function == "lower" else "toUpperCase"
-                return Said(Raw(f"{layout.expression(said.node)}.{method}()"), "text", fits=said.fits)
         said = self.value(arguments[0])
         self.note_text(arguments[0])
         node = self._hex(said) if said.kind == "bytes" else said.node
-        return Said(Call("urlencode", (node,)), "text", frozenset({"urlencode"}), _HEADER)
+        fits = _HEADER if call.function == "urlencode" else said.fits
+        return Said(Call(call.function, (node,)), "text", frozenset({call.function}), fits)
 
     def _random(
         self, helper: str, kind: Literal["number", "text"], arguments: tuple[Expression, ...]

@@ -1,11 +1,10 @@
 // The load that `ecoload run a1 --profile PROFILE` puts on a1, for k6.
 //
-//   export A1_URL=… A1_CLIENT_SECRET=… A1_USER_PASSWORD=…
+//   export A1_URL=… A1_USER_PASSWORD=…
 //   PROFILE=smoke GODEBUG=http2client=0 k6 run a1_auth.js
 //
 //   PROFILE           one of smoke, baseline, ramp, spike, soak, burst [smoke]
 //   A1_URL            the address of a1
-//   A1_CLIENT_SECRET  a secret
 //   A1_USER_PASSWORD  a secret
 //   DURATION_SCALE    multiplies durations, stages and grace [1]
 //   ECOLOAD_APPROVED  the profile's spec_hash, once a human has approved a load
@@ -31,8 +30,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - smoke, baseline, ramp, spike, soak: Pacing is sleep, which
 //   iteration_duration holds too.
 // - burst: A start that finds no VU waits in ecoload, and k6 drops it. So all
@@ -46,7 +46,6 @@
 import { check, sleep } from "k6";
 import { hexEncode, randomBytes, sha256 } from "k6/crypto";
 import { SharedArray } from "k6/data";
-import encoding from "k6/encoding";
 import exec from "k6/execution";
 import http from "k6/http";
 import { Counter, Rate } from "k6/metrics";
@@ -80,27 +79,11 @@ const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 // Where the apps are, and the hosts that targets.yaml names for them.
 const APPS = [["A1_URL", A1, LOOPBACK]];
 // What must be set.
-const NEEDED = ["A1_URL", "A1_CLIENT_SECRET", "A1_USER_PASSWORD"];
+const NEEDED = ["A1_URL", "A1_USER_PASSWORD"];
 // More VUs than these need an approval.
 const APPROVAL_OVER_VUS = 60;
 
-// How a token is got: by client credentials (RFC 6749, 4.4).
-const TOKEN = {
-  app: "a1",
-  path: "/oidc/token",
-  url: `${A1}/oidc/token`,
-  clientId: "ecoload",
-  secret: "A1_CLIENT_SECRET",
-  scope: "a1",
-};
-
-const students = new SharedArray("students", () =>
-  open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => JSON.parse(line))
-    .filter(({ feeder = "students" }) => feeder === "students"),
-);
+const students = records("students");
 
 // What most profiles must reach.
 const LEVELS = {
@@ -277,7 +260,6 @@ export function setup() {
   const begun = Date.now();
   guard();
   const run = { id: __ENV.ECOLOAD_RUN_ID || newRunId() };
-  run.token = fetchToken(run.id);
   run.started = new Date().toISOString();
   run.setupMs = Date.now() - begun;
   return run;
@@ -572,64 +554,6 @@ function vusOverTime({ startVUs, stages, vus, duration, maxDuration }) {
   return [...changes, [end, 0]];
 }
 
-// A token, and when the next one is due. The request stands in no route's
-// figures.
-function fetchToken(runId) {
-  const client = [TOKEN.clientId, __ENV[TOKEN.secret]].map(encodeURIComponent);
-  const form = { grant_type: "client_credentials" };
-  if (TOKEN.scope) {
-    form.scope = TOKEN.scope;
-  }
-  const asked = Date.now();
-  const answer = http.post(TOKEN.url, form, {
-    headers: {
-      Authorization: `Basic ${encoding.b64encode(client.join(":"))}`,
-      Accept: "application/json",
-      "X-Ecoload-Run": runId,
-      "X-Ecoload-Probe": "1",
-    },
-    redirects: 0,
-    responseCallback: null,
-    tags: { name: "(token)" },
-    timeout: "30s",
-  });
-  const said = `${TOKEN.app}: POST ${TOKEN.path}`;
-  if (answer.status === 0) {
-    throw new Error(`${said} failed: ${answer.error}`);
-  }
-  const document = json(answer) || {};
-  if (answer.status !== 200) {
-    const known = OAUTH_ERRORS.includes(document.error);
-    const word = known ? ` (${document.error})` : "";
-    throw new Error(
-      `${said} answered ${answer.status}${word}; auth: of ${APP} in targets.yaml says who asks ` +
-        `(${TOKEN.clientId}), for which scope, and with which secret (${TOKEN.secret})`,
-    );
-  }
-  const { access_token, token_type, expires_in = 300 } = document;
-  const sound =
-    typeof access_token === "string" &&
-    /^[!-~]{1,16384}$/.test(access_token) &&
-    /^bearer$/i.test(token_type) &&
-    typeof expires_in === "number" &&
-    expires_in > 0;
-  if (!sound) {
-    throw new Error(`${said} answered 200 with what is no bearer token`);
-  }
-  const life = Math.min(expires_in, 86400) - (Date.now() - asked) / 1000;
-  const due = Math.max(1, Math.min(0.8 * life, life - 5));
-  return { value: access_token, due: Date.now() + 1000 * due };
-}
-
-const OAUTH_ERRORS = [
-  "invalid_request",
-  "invalid_client",
-  "invalid_grant",
-  "unauthorized_client",
-  "unsupported_grant_type",
-  "invalid_scope",
-];
-
 // Refuses what ecoload's guard would, before anything is sent.
 function guard() {
   const missing = NEEDED.filter((name) => !__ENV[name]);
@@ -694,6 +618,17 @@ function newRunId() {
   const at = new Date().toISOString().slice(0, 19).replace(/[-:]/g, "");
   const chance = Math.floor(65536 * Math.random());
   return `${at}-${APP}-${PROFILE}-${chance.toString(16).padStart(4, "0")}`;
+}
+
+// The records of a feeder; one that names none is everybody's.
+function records(name) {
+  return new SharedArray(name, () =>
+    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line))
+      .filter(({ feeder = name }) => feeder === name),
+  );
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and

@@ -20,8 +20,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - A start that finds no VU waits in ecoload, and k6 drops it. So all VUs are
 //   there from the start, and dropped_iterations must be 0: then both have sent
 //   the same.
@@ -87,13 +88,7 @@ const TOKEN = {
   scope: "a2",
 };
 
-const events = new SharedArray("events", () =>
-  open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => JSON.parse(line))
-    .filter(({ feeder = "events" }) => feeder === "events"),
-);
+const events = records("events");
 
 if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
   throw new Error(`PROFILE: this script has ${PROFILE}, not ${__ENV.PROFILE}`);
@@ -103,8 +98,6 @@ const SPEC_HASH =
   "0ba019b3037a70395adf0b67e42f8fa9730b573f3530e30a128ee9523ccd6e41";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
-// Seconds from one start of an iteration to the next of a VU.
-const PACING = {};
 const SCENARIOS = {
   burst: {
     executor: "constant-arrival-rate",
@@ -425,6 +418,17 @@ function newRunId() {
   const at = new Date().toISOString().slice(0, 19).replace(/[-:]/g, "");
   const chance = Math.floor(65536 * Math.random());
   return `${at}-${APP}-${PROFILE}-${chance.toString(16).padStart(4, "0")}`;
+}
+
+// The records of a feeder; one that names none is everybody's.
+function records(name) {
+  return new SharedArray(name, () =>
+    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line))
+      .filter(({ feeder = name }) => feeder === name),
+  );
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and

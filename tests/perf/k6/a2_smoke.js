@@ -20,8 +20,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - Pacing is sleep, which iteration_duration holds too.
 // - Not judged here: abort_when: error_rate > 0.10 for 10s.
 // - Not asked here: whether ingest kept what it acknowledged; the target's own
@@ -85,13 +86,7 @@ const TOKEN = {
   scope: "a2",
 };
 
-const events = new SharedArray("events", () =>
-  open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => JSON.parse(line))
-    .filter(({ feeder = "events" }) => feeder === "events"),
-);
+const events = records("events");
 
 if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
   throw new Error(`PROFILE: this script has ${PROFILE}, not ${__ENV.PROFILE}`);
@@ -503,6 +498,17 @@ function newRunId() {
   const at = new Date().toISOString().slice(0, 19).replace(/[-:]/g, "");
   const chance = Math.floor(65536 * Math.random());
   return `${at}-${APP}-${PROFILE}-${chance.toString(16).padStart(4, "0")}`;
+}
+
+// The records of a feeder; one that names none is everybody's.
+function records(name) {
+  return new SharedArray(name, () =>
+    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line))
+      .filter(({ feeder = name }) => feeder === name),
+  );
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and

@@ -31,8 +31,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - smoke, baseline, ramp, spike, soak: Pacing is sleep, which
 //   iteration_duration holds too.
 // - burst: A start that finds no VU waits in ecoload, and k6 drops it. So all
@@ -99,13 +100,7 @@ const TOKEN = {
   scope: "a3",
 };
 
-const students = new SharedArray("students", () =>
-  open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => JSON.parse(line))
-    .filter(({ feeder = "students" }) => feeder === "students"),
-);
+const students = records("students");
 
 // What most profiles must reach.
 const LEVELS = {
@@ -715,6 +710,17 @@ function newRunId() {
   const at = new Date().toISOString().slice(0, 19).replace(/[-:]/g, "");
   const chance = Math.floor(65536 * Math.random());
   return `${at}-${APP}-${PROFILE}-${chance.toString(16).padStart(4, "0")}`;
+}
+
+// The records of a feeder; one that names none is everybody's.
+function records(name) {
+  return new SharedArray(name, () =>
+    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line))
+      .filter(({ feeder = name }) => feeder === name),
+  );
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and

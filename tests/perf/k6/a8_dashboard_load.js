@@ -30,8 +30,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - smoke, baseline, ramp, spike, soak: Pacing is sleep, which
 //   iteration_duration holds too.
 // - burst: A start that finds no VU waits in ecoload, and k6 drops it. So all

@@ -22,8 +22,9 @@
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
-//   ecoload judges response time, which runs from when a request was due, and
-//   calls a percentile of too few samples INCONCLUSIVE.
+//   ecoload judges response time, which runs from when a request was due, of
+//   steps that ended ok, and calls a percentile of too few samples
+//   INCONCLUSIVE.
 // - Pacing is sleep, which iteration_duration holds too.
 // - Not asked here: the target's own count of requests; its metrics.
 //
@@ -85,13 +86,7 @@ const TOKEN = {
   scope: "a8",
 };
 
-const filters = new SharedArray("filters", () =>
-  open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => JSON.parse(line))
-    .filter(({ feeder = "filters" }) => feeder === "filters"),
-);
+const filters = records("filters");
 
 if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
   throw new Error(`PROFILE: this script has ${PROFILE}, not ${__ENV.PROFILE}`);
@@ -571,6 +566,17 @@ function newRunId() {
   const at = new Date().toISOString().slice(0, 19).replace(/[-:]/g, "");
   const chance = Math.floor(65536 * Math.random());
   return `${at}-${APP}-${PROFILE}-${chance.toString(16).padStart(4, "0")}`;
+}
+
+// The records of a feeder; one that names none is everybody's.
+function records(name) {
+  return new SharedArray(name, () =>
+    open(__ENV.ECOLOAD_DATA || "../config/data.jsonl")
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line))
+      .filter(({ feeder = name }) => feeder === name),
+  );
 }
 
 // Beside k6's own figures: the steps that ended otherwise than they should, and
