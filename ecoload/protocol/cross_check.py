@@ -57,8 +57,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A run of a tool that is over; None: it was interrupted. `cut_short`: why it did not go through the
-    whole plan; `answered`: something came back from the target."""
+    """A run of a tool that is over; None: it tells nothing. `cut_short`: why it did not go through the whole
+    plan; `answered`: something came back from the target."""
 
     run: ToolRun | None
     cut_short: str = ""
@@ -145,11 +145,12 @@ def conduct(check: CrossCheck, view: CrossCheckView, heard: Interrupts) -> Cross
             break
         view.begun(tool, number, check.rounds)
         made = _one(check, tool, number)
-        if heard.presses or made.run is None:
+        if heard.presses:
             status, reason = CheckStatus.INTERRUPTED, "Ctrl-C"
             break
-        runs.append(made.run)
-        view.ended(made.run)
+        if made.run is not None:
+            runs.append(made.run)
+            view.ended(made.run)
         if made.cut_short or not made.answered:
             status, answered = CheckStatus.STOPPED, made.answered
             said = made.cut_short if made.answered else "nothing answered; is the target up?"

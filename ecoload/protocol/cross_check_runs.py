@@ -139,12 +139,11 @@ class ByEcoload:
         if finished.broken:
             raise WorkerFailed(f"the load generator broke: {'; '.join(result.notes)}")
         write_reports(folder, result.to_json())
-        ended = result.status is Status.FINISHED
-        witness = _witness(target, result.run_id) if ended else Witness()
-        figures = rebuild(folder).figures
+        if result.status is not Status.FINISHED:
+            return Made(None, f"the run was {result.status.value}: {result.stop_reason}", finished.answered)
+        witness, figures = _witness(target, result.run_id), rebuild(folder).figures
         run = of_ecoload(result, figures, number, folder.name, witness, _acknowledging(plan))
-        cut_short = "" if ended else f"the run was {result.status.value}: {result.stop_reason}"
-        return Made(run, cut_short, finished.answered)
+        return Made(run, answered=finished.answered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ class ByK6:
     script: K6Script
     heard: Interrupts
     environ: Mapping[str, str] = field(repr=False)
-    """What PATH is read from."""
+    """What PATH, and where certificate authorities are, is read from."""
 
     def __call__(self, target: Target, number: int, folder: Path) -> Made:
         plan = target.plan
@@ -177,7 +176,7 @@ class ByK6:
             raise
         _keep_log(folder, ended)
         if ended.interrupted:
-            return Made(None)
+            return Made(None, "interrupted")
         summary = _summary(folder / SUMMARY, run_id)
         witness = _witness(target, run_id)
         cpu_share = ended.cpu_s / ended.duration_s if ended.duration_s else None
@@ -203,6 +202,8 @@ def k6_environment(
     }
     if plan.proxy:
         own |= {"HTTP_PROXY": plan.proxy, "HTTPS_PROXY": plan.proxy, "NO_PROXY": ",".join(_by_no_proxy(plan))}
+    # Where both look for certificate authorities.
+    own |= {name: environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in environ}
     if any(origin.ca_file for origin in plan.origins):
         own["SSL_CERT_FILE"] = str(folder / CERTIFICATES)
     addresses = {script.addresses[app]: _url(origins[app]) for app in script.addresses}

@@ -98,7 +98,7 @@ def test_ctrl_c_ends_it_without_a_verdict(when: tuple[Tool, int]) -> None:
 
     def pressed(one: ToolRun) -> Made:
         stage.heard.pressed(2)
-        return Made(None)
+        return Made(None, "interrupted")
 
     stage.happens[when] = pressed
     found = stage.conduct()
@@ -113,9 +113,9 @@ def test_ctrl_c_ends_it_without_a_verdict(when: tuple[Tool, int]) -> None:
 
 def test_a_run_that_was_cut_short_ends_it() -> None:
     stage = Stage(rounds=4)
-    stage.happens[A, 2] = lambda one: Made(one, "the run was aborted: error_rate > 0.10 for 10s")
+    stage.happens[A, 2] = lambda _: Made(None, "the run was aborted: error_rate > 0.10 for 10s")
     found = stage.conduct()
-    assert (found.status, found.exit_code, len(found.runs)) == (CheckStatus.STOPPED, 5, 4)
+    assert (found.status, found.exit_code, len(found.runs)) == (CheckStatus.STOPPED, 5, 3)
     assert "round 2, ecoload: the run was aborted" in found.reasons[0]
 
 
@@ -203,10 +203,10 @@ class TestWhatK6IsGiven:
     def plan(self, **changes: Any) -> Plan:
         return replace(PLAN, origins=self.ORIGINS, spec_hash="5f", env=(("TENANT", "north"),), **changes)
 
-    def environment(self, plan: Plan) -> dict[str, str]:
+    def environment(self, plan: Plan, **more: str) -> dict[str, str]:
         target = Target(plan, {"A1_CLIENT_SECRET": "sesame"})
-        own = {"PATH": "/bin", "K6_VUS": "9", "HTTP_PROXY": "http://other", "AWS_SECRET": "x"}
-        return k6_environment(target, self.SCRIPT, "run-7", Path("/runs/c1/round_1_k6"), own)
+        ours = {"PATH": "/bin", "K6_VUS": "9", "HTTP_PROXY": "http://other", "AWS_SECRET": "x", **more}
+        return k6_environment(target, self.SCRIPT, "run-7", Path("/runs/c1/round_1_k6"), ours)
 
     def test_its_environment_is_what_the_script_reads_and_nothing_else(self) -> None:
         found = self.environment(self.plan())
@@ -247,3 +247,5 @@ class TestWhatK6IsGiven:
         own = (replace(self.ORIGINS[0], ca_file="ca.pem"), self.ORIGINS[1])
         found = self.environment(replace(self.plan(), origins=own))
         assert found["SSL_CERT_FILE"] == "/runs/c1/round_1_k6/ca.pem"
+        everywhere = self.environment(self.plan(), SSL_CERT_FILE="/etc/bundle.pem")
+        assert everywhere["SSL_CERT_FILE"] == "/etc/bundle.pem", "it is where ecoload looks too"
