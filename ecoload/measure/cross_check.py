@@ -50,8 +50,9 @@ class RouteRun:
 class ToolRun:
     """One run of one tool. `round` counts from 1; `folder` is its place in the cross-check's own.
     `failed_checks` counts checks in k6 and requests in ecoload. `cpu_share` is of one core, `connections`
-    those that were opened, `validity` the run's own; None: not told. `acknowledged` and `persisted` are those
-    of the plan's read-back, `server_count` the requests of this run that the target says it saw."""
+    those that were opened, `validity` the run's own, `others_cpu_share` what other processes used of all
+    cores meanwhile; None: not told. `acknowledged` and `persisted` are those of the plan's read-back,
+    `server_count` the requests of this run that the target says it saw."""
 
     tool: Tool
     round: int
@@ -74,6 +75,7 @@ class ToolRun:
     acknowledged: int | None = None
     persisted: int | None = None
     server_count: int | None = None
+    others_cpu_share: float | None = None
 
     def route(self, name: str) -> RouteRun | None:
         """The route of that name, where it was asked."""

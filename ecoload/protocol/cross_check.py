@@ -32,6 +32,7 @@ from ecoload.guard.hosts import resolve
 from ecoload.guard.reach import used_origins
 from ecoload.guard.rules import check_plan
 from ecoload.measure.cross_check import Tool, ToolRun
+from ecoload.measure.others import Others
 from ecoload.plan import Plan, to_tree
 from ecoload.verdict.cross_check import CrossCheckFacts, judge_cross_check
 from ecoload.verdict.cross_check_result import CheckStatus, CrossCheckResult
@@ -144,13 +145,14 @@ def conduct(check: CrossCheck, view: CrossCheckView, heard: Interrupts) -> Cross
             status, reason = CheckStatus.INTERRUPTED, "Ctrl-C"
             break
         view.begun(tool, number, check.rounds)
+        others = Others()
         made = _one(check, tool, number)
         if heard.presses:
             status, reason = CheckStatus.INTERRUPTED, "Ctrl-C"
             break
         if made.run is not None:
-            runs.append(made.run)
-            view.ended(made.run)
+            runs.append(dataclasses.replace(made.run, others_cpu_share=others.cpu_share()))
+            view.ended(runs[-1])
         if made.cut_short or not made.answered:
             status, answered = CheckStatus.STOPPED, made.answered
             said = made.cut_short if made.answered else "nothing answered; is the target up?"

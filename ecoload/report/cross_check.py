@@ -173,6 +173,11 @@ def _signed(value: Any, unit: str) -> str:
     return f"{figure:+,.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"
 
 
+def _percent(value: Any) -> str:
+    figure = number(value)
+    return NOTHING if figure is None else f"{figure * 100:.0f} %"
+
+
 def _head(result: Tree) -> Iterator[str]:
     verdict, app, profile = (escaped(result.get(key)) for key in ("verdict", "app", "profile"))
     yield f"# {app} · {profile}, cross-check with k6: {verdict}"
@@ -235,13 +240,15 @@ def _runs(result: Tree) -> Iterator[str]:
             _value(run.get("dropped_iterations"), ""),
             _value(run.get("server_count"), ""),
             _value(run.get("persisted"), ""),
-            NOTHING if run.get("cpu_share") is None else f"{run['cpu_share'] * 100:.0f} %",
+            *(_percent(run.get(key)) for key in ("cpu_share", "others_cpu_share")),
             "; ".join([run.get("validity") or NOTHING, *(run.get("validity_reasons") or ())]),
         )
         for run in result.get("runs") or ()
     ]
-    head = ("Round", "Tool", "Run", "Requests", "Iterations", "Dropped", "Server saw", "Persisted", "CPU")
-    yield from table((*head, "Measurement"), body, right=(0, *range(3, 9)))
+    head = ("Round", "Tool", "Run", "Requests", "Iterations", "Dropped", "Server saw", "Persisted")
+    yield from table((*head, "CPU", "Others", "Measurement"), body, right=(0, *range(3, 10)))
+    yield ""
+    yield "CPU is of one core; Others is what other processes used of all cores meanwhile."
     yield ""
 
 

@@ -33,6 +33,8 @@ from ecoload.verdict.where_to_look import where_to_look
 
 FEWEST_ROUNDS = 3
 MOST_REASONS = 5
+DISTURBED = 0.1
+"""From this share of all cores on, others are told of where it is too noisy to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +183,8 @@ def _verdict(
     if apart := by[Agreement.DISAGREE]:
         return Agreement.DISAGREE, _listed([f"{_name(one)}: {_apart(one)}" for one in apart])
     if unsure := by[Agreement.INCONCLUSIVE]:
-        return Agreement.INCONCLUSIVE, [*_listed([f"{_name(one)}: {one.reason}" for one in unsure]),
-                                        *_proposed(unsure)]  # fmt: skip
+        reasons = _listed([f"{_name(one)}: {one.reason}" for one in unsure])
+        return Agreement.INCONCLUSIVE, [*reasons, *_proposed(unsure), *_disturbed(facts.runs)]
     if not by[Agreement.AGREE]:
         return Agreement.INCONCLUSIVE, ["nothing could be compared"]
     return Agreement.AGREE, []
@@ -199,6 +201,16 @@ def _proposed(unsure: Sequence[FigureResult]) -> Iterator[str]:
     known = [one.rounds_needed for one in unsure if one.rounds_needed is not None]
     if len(known) == len(unsure):
         yield f"about {max(known)} rounds of such noise would tell; longer ones have less of it"
+
+
+def _disturbed(runs: Sequence[ToolRun]) -> Iterator[str]:
+    shares = [(run.others_cpu_share, run) for run in runs if run.others_cpu_share is not None]
+    share, worst = max(shares, key=lambda one: one[0], default=(0.0, None))
+    if worst is not None and share > DISTURBED:
+        yield (
+            f"other processes used up to {share:.0%} of this machine's cores (round {worst.round}, "
+            f"{worst.tool.value}): in quiet it may be told"
+        )
 
 
 def _name(one: FigureResult) -> str:

@@ -8,9 +8,17 @@ import pytest
 from ecoload.measure.cross_check import SHARES, Tool, Witness, interpolated_us, of_ecoload, of_k6
 from ecoload.measure.histogram import Histogram
 from ecoload.measure.k6_summary import K6Latency, K6Route, K6Summary
+from ecoload.measure.others import busy_ticks
 from ecoload.measure.result import Status
 from ecoload.verdict.judge import RunFacts, judge
 from tests.unit.measuring import a_plan, figures_of
+
+
+def test_what_others_use_is_all_that_runs() -> None:
+    stat = "cpu  100 20 30 9000 500 1 2 3 40 50\ncpu0 1 2 3\n"
+    assert busy_ticks(stat) == 100 + 20 + 30 + 1 + 2 + 3, "not idle, not waiting for a disk, guests once"
+    with pytest.raises(ValueError, match="invalid literal"):
+        busy_ticks("cpu  none")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 27, 100, 540])

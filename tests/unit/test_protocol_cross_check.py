@@ -90,6 +90,7 @@ def test_every_round_is_made_and_judged() -> None:
     ]
     assert stage.view.said[:4] == ["ecoload 1/3", "ecoload 1 over", "k6 1/3", "k6 1 over"]
     assert stage.visits == 6, "each run has a target of its own"
+    assert all(0 <= one.others_cpu_share <= 1 for one in found.runs if one.others_cpu_share is not None)
 
 
 @pytest.mark.parametrize("when", [(A, 1), (B, 2)])

@@ -178,6 +178,11 @@ def test_rounds_that_differ_too_much_say_nothing() -> None:
     assert (found.verdict, found.exit_code) == (Agreement.INCONCLUSIVE, 5)
     assert f"{ROUTE} p50: too noisy to say" in found.reasons
     assert "rounds of such noise would tell" in found.reasons[-1]
+    made[2] = replace(made[2], others_cpu_share=0.6)
+    assert (
+        "other processes used up to 60% of this machine's cores (round 2, ecoload)"
+        in (judged(PLAN, made).reasons[-1])
+    )
 
 
 def test_a_route_that_one_tool_never_asked_is_not_left_out() -> None:
