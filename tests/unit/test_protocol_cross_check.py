@@ -215,6 +215,7 @@ class TestWhatK6IsGiven:
             "PATH": "/bin",
             "HOME": "/runs/c1/round_1_k6",
             "GODEBUG": "http2client=0",
+            "GOGC": "400",
             "K6_NO_USAGE_REPORT": "true",
             "K6_AUTO_EXTENSION_RESOLUTION": "false",
             "PROFILE": PLAN.profile,
