@@ -17,6 +17,7 @@ import click
 from ecoload import __version__
 from ecoload.cli.artifacts import cleanup, export
 from ecoload.cli.comparing import compare, import_group
+from ecoload.cli.cross_check import cross_check
 from ecoload.cli.k6 import export_k6
 from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
 from ecoload.cli.suite import readiness, suite
@@ -30,7 +31,7 @@ def ecoload() -> None:
     """Puts load on an ecosystem of services, measures it truthfully, and judges it."""
 
 
-for command in (suite, readiness, export, export_k6, cleanup, compare, import_group):
+for command in (suite, readiness, export, export_k6, cross_check, cleanup, compare, import_group):
     ecoload.add_command(command)
 
 

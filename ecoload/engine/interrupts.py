@@ -14,39 +14,46 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
-from ecoload.engine.fleet import Generator
+
+class Stoppable(Protocol):
+    """Whatever makes load: a generator, or another tool as a child."""
+
+    def stop(self, reason: str) -> None: ...
+
+    def abort(self, reason: str) -> None: ...
 
 
 class Interrupts:
-    """Ctrl-C and SIGTERM: the first press stops every generator gracefully, the second at once.
+    """Ctrl-C and SIGTERM: the first press stops every load gracefully, the second at once.
     `presses` holds those so far."""
 
     def __init__(self) -> None:
         self.presses: list[int] = []
-        self._generators: list[Generator] = []
+        self._loads: list[Stoppable] = []
 
     def pressed(self, number: int, _: FrameType | None = None) -> None:
         self.presses.append(number)
-        for generator in self._generators:
-            self._end(generator)
+        for load in self._loads:
+            self._end(load)
 
     @contextmanager
-    def reach(self, generator: Generator) -> Iterator[list[int]]:
-        """Has a generator hear of the presses in the block, those before it included."""
-        self._generators.append(generator)
+    def reach(self, load: Stoppable) -> Iterator[list[int]]:
+        """Has a load hear of the presses in the block, those before it included."""
+        self._loads.append(load)
         if self.presses:
-            self._end(generator)
+            self._end(load)
         try:
             yield self.presses
         finally:
-            self._generators.remove(generator)
+            self._loads.remove(load)
 
-    def _end(self, generator: Generator) -> None:
+    def _end(self, load: Stoppable) -> None:
         if len(self.presses) == 1:
-            generator.stop("interrupted")
+            load.stop("interrupted")
         else:
-            generator.abort("interrupted twice")
+            load.abort("interrupted twice")
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def resolve(plan: Plan, resolver: Resolver = socket.getaddrinfo, *, sandbox_is_u
 def _fixed(origin: Origin) -> tuple[str, ...] | None:
     if origin.resolve:
         return origin.resolve
-    return (origin.host,) if _is_ip(origin.host) else None
+    return (origin.host,) if is_ip(origin.host) else None
 
 
 def _look_up(host: str, port: int, resolver: Resolver) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def _look_up(host: str, port: int, resolver: Resolver) -> tuple[str, ...]:
 
 
 def _refusals(origin: Origin, addresses: tuple[str, ...]) -> list[str]:
-    strange = [a for a in addresses if not _is_ip(a)]
+    strange = [a for a in addresses if not is_ip(a)]
     if strange:
         return [f"{origin.app}: resolve takes IP addresses, not {', '.join(map(repr, strange))}"]
     if origin.embedded and not (addresses and all(ip_address(a).is_loopback for a in addresses)):
@@ -74,7 +74,8 @@ def _refusals(origin: Origin, addresses: tuple[str, ...]) -> list[str]:
     return []
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """Whether a host is a literal address."""
     try:
         ip_address(text)
     except ValueError:

@@ -41,7 +41,10 @@ RUN_FILES = (
     *("diagnostics.md", "metrics_before.txt", "metrics_after.txt", "approval.json"),
 )
 WORKSPACE_FILES = ("targets.yaml", "data.jsonl", DATA)
-REPORT_FILES = ("ecosystem_perf_summary.md", "ecosystem_perf_summary.html", "ecosystem_slo_matrix.md")
+REPORT_FILES = (
+    *("ecosystem_perf_summary.md", "ecosystem_perf_summary.html", "ecosystem_slo_matrix.md"),
+    "cross_check.md",
+)
 APP_REPORTS = re.compile(r"slo_verdict\.md|latency_[A-Za-z0-9][A-Za-z0-9_-]*\.csv")
 MAX_BYTES = 2 << 30
 MAX_MEMBERS = 20_000
