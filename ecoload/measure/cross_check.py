@@ -95,6 +95,7 @@ def of_ecoload(
 ) -> ToolRun:
     """A run of ours. `figures` are those of its folder, `acknowledging` the route whose `ok` answers say that
     a write is kept."""
+    generator = result.generator
     services = {route.route: route.ok_service for route in figures.routes}
     routes = tuple(_our_route(route, services[route.route]) for route in result.routes)
     ok = {route.route: route.outcomes.get(Outcome.OK.label, 0) for route in result.routes}
@@ -104,17 +105,17 @@ def of_ecoload(
         folder=folder,
         run_id=result.run_id,
         started_at=result.started_at,
-        duration_s=result.duration_s,
+        duration_s=result.duration_s or 0.0,
         requests=result.requests,
         iterations=result.iterations,
-        dropped_iterations=result.dropped_iterations + result.queued_at_end,
+        dropped_iterations=result.dropped_iterations + (result.queued_at_end or 0),
         interrupted_iterations=result.interrupted_iterations,
         failed_checks=sum(route.outcomes.get(name, 0) for route in result.routes for name in CHECKED),
-        vus_max=result.vus_max,
+        vus_max=result.vus_max or 0,
         routes=routes,
         connections=sum(connection.opened for connection in result.connections),
-        cpu_share=result.generator.cpu_share,
-        late_start_p99_ms=result.generator.late_start_p99_ms,
+        cpu_share=generator.cpu_share if generator else None,
+        late_start_p99_ms=generator.late_start_p99_ms if generator else None,
         validity=result.validity.status.value,
         validity_reasons=result.validity.reasons,
         acknowledged=ok.get(acknowledging, 0) if acknowledging else None,
@@ -175,8 +176,8 @@ def interpolated_us(histogram: Histogram, shares: Sequence[float]) -> list[float
 
 def _our_route(route: RouteResult, service: Histogram) -> RouteRun:
     p50, p90, p95, p99 = (_ms(us) for us in interpolated_us(service, tuple(SHARES.values())))
-    failed = route.errors - route.unsent
-    return RouteRun(route.route, route.requests, failed, p50, p90, p95, p99, route.service_ms.mean)
+    failed = (route.errors or 0) - (route.unsent or 0)
+    return RouteRun(route.route, route.requests or 0, failed, p50, p90, p95, p99, route.service_ms.mean)
 
 
 def _their_route(route: K6Route) -> RouteRun:
