@@ -119,7 +119,7 @@ def method(result: Tree) -> Iterator[str]:
         f"equal tools are told apart in fewer than {(number(result.get('false_disagree')) or 0) * 100:g} of "
         "100 cross-checks"
     )
-    if not result.get("counts_compared"):
+    if any(figure.get("figure") == "in flight" for figure in result.get("figures") or ()):
         yield (
             "the plan is closed and not paced, so the rate follows from the latency: the requests in flight "
             f"(rate by mean latency) are compared instead, within {flying}"

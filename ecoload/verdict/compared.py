@@ -2,8 +2,9 @@
 
 Rules
 -----
-- In an unpaced closed plan the rate follows from the latency, so neither it nor a count is compared; the mean
-  number of requests in flight (rate by mean latency, Little's law) is.
+- In an unpaced closed plan the rate follows from the latency, so neither it nor a count is compared (a count
+  is where the plan states the number of iterations); the mean number of requests in flight (rate by mean
+  latency, Little's law) is.
 - A figure has one value a round and tool; what a tool does not tell is None.
 - Counts may be off by one whole, rates by what that makes; a count that is 0 in most plans (drops, losses) is
   held against the number that it is a part of.
@@ -12,7 +13,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from ecoload.guard.peaks import total_duration_ns
@@ -22,6 +23,7 @@ from ecoload.plan import ConstantVUs, PerVUIterations, Plan, RampingVUs, SharedI
 from ecoload.verdict.cross_check_result import Tolerances
 
 UNPACED = "the plan is closed and not paced: how many follows from the latency"
+UNTIMED = "the plan says how many, not how fast: the rate follows from the latency"
 
 Pair = tuple[ToolRun, ToolRun]
 """A round: ecoload's run and k6's."""
@@ -78,6 +80,12 @@ def counts_are_planned(plan: Plan) -> bool:
     )
 
 
+def rates_are_planned(plan: Plan) -> bool:
+    """Whether the plan says how many requests there are a second: a number of iterations does not."""
+    closed = ConstantVUs | RampingVUs | SharedIterations | PerVUIterations
+    return all(load.pacing_ns > 0 or not isinstance(load.executor, closed) for load in plan.loads)
+
+
 def _whole(plan: Plan, pairs: Sequence[Pair], within: Tolerances) -> Iterator[Compared]:
     why_not = "" if counts_are_planned(plan) else UNPACED
     runs = [run for pair in pairs for run in pair]
@@ -101,10 +109,13 @@ def _whole(plan: Plan, pairs: Sequence[Pair], within: Tolerances) -> Iterator[Co
 
 
 def _failed_checks(pairs: Sequence[Pair], within: Tolerances) -> Compared:
-    """k6 counts checks, we count the requests at which they failed: comparable where one saw none."""
+    """k6 counts checks, those of answers with another status included; we count the requests at which one
+    failed, and call the others otherwise. So they are comparable where one saw no error at all."""
     ours = [(our.failed_checks, our.requests) for our, _ in pairs]
     theirs = [(min(their.failed_checks, their.requests), their.requests) for _, their in pairs]
-    both_failed = any(failed for failed, _ in ours) and any(failed for failed, _ in theirs)
+    both_failed = all(
+        any(route.errors for run in side for route in run.routes) for side in zip(*pairs, strict=True)
+    )
     why_not = "k6 counts checks, ecoload requests; the error rates compare them" if both_failed else ""
     return _share("", "failed checks", ours, theirs, within, why_not)
 
@@ -117,16 +128,16 @@ def _of_route(
     theirs: Sequence[RouteRun],
     within: Tolerances,
 ) -> Iterator[Compared]:
-    planned = counts_are_planned(plan)
-    why_not = "" if planned else UNPACED
+    why_not = "" if counts_are_planned(plan) else UNPACED
+    why_no_rate = why_not or ("" if rates_are_planned(plan) else UNTIMED)
     our_s = [_seconds(plan, our) for our, _ in pairs]
     their_s = [_seconds(plan, their) for _, their in pairs]
     one = 1 / max(*our_s, *their_s)
     our_rate, their_rate = _rates(ours, our_s), _rates(theirs, their_s)
     our_count, their_count = [route.requests for route in ours], [route.requests for route in theirs]
     yield Compared(name, "requests", "", our_count, their_count, _count_limit(within), why_not, 1.0)
-    yield Compared(name, "rate", "/s", our_rate, their_rate, _count_limit(within, unit=one), why_not, one)
-    if not planned:
+    yield Compared(name, "rate", "/s", our_rate, their_rate, _count_limit(within, unit=one), why_no_rate, one)
+    if why_no_rate:
         flying = _in_flight(our_rate, ours), _in_flight(their_rate, theirs)
         yield Compared(name, "in flight", "", *flying, lambda mean: within.in_flight_share * mean)
     yield _error_rate(name, ours, theirs, within)
@@ -138,9 +149,15 @@ def _of_route(
 def _error_rate(
     name: str, ours: Sequence[RouteRun], theirs: Sequence[RouteRun], within: Tolerances
 ) -> Compared:
-    told = all(route.errors is not None for route in (*ours, *theirs))
-    counts = [[(route.errors or 0, route.requests) for route in side] for side in (ours, theirs)]
-    return _share(name, "error rate", counts[0], counts[1], within, "" if told else "not told")
+    def side(routes: Sequence[RouteRun]) -> Counts:
+        # A step can fail before anything of it is sent: no share is above 1.
+        return [(route.errors or 0, max(route.requests, route.errors or 0)) for route in routes]
+
+    found = _share(name, "error rate", side(ours), side(theirs), within, "")
+    if all(route.errors is not None for route in (*ours, *theirs)):
+        return found
+    values = [[None if route.errors is None else 0.0 for route in each] for each in (ours, theirs)]
+    return replace(found, ours=values[0], theirs=values[1], counts=None)
 
 
 def _share(

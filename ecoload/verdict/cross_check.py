@@ -4,7 +4,8 @@ Rules
 -----
 - Only rounds that both tools went through are compared, three at least: two may be alike by chance.
 - What only one tool measured is INCONCLUSIVE, never left out. What neither measured is shown.
-- DISAGREE where one figure disagrees, AGREE where all that are compared agree. A measurement of ours that is
+- DISAGREE where one figure disagrees, AGREE where all that are compared agree, latencies of every route that
+  was asked among them. A measurement of ours that is
   INVALID proves nothing, nor does a cross-check that was not finished.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from ecoload.measure.cross_check import Tool, ToolRun
+from ecoload.measure.cross_check import SHARES, Tool, ToolRun
 from ecoload.measure.result import ValidityStatus
 from ecoload.plan import Plan
 from ecoload.verdict.agreement import (
@@ -185,9 +186,19 @@ def _verdict(
     if unsure := by[Agreement.INCONCLUSIVE]:
         reasons = _listed([f"{_name(one)}: {one.reason}" for one in unsure])
         return Agreement.INCONCLUSIVE, [*reasons, *_proposed(unsure), *_disturbed(facts.runs)]
-    if not by[Agreement.AGREE]:
-        return Agreement.INCONCLUSIVE, ["nothing could be compared"]
+    if silent := _listed([*_without_latency(figures)]):
+        return Agreement.INCONCLUSIVE, silent
+    if not any(one.route for one in by[Agreement.AGREE]):
+        return Agreement.INCONCLUSIVE, ["nothing could be compared: no route was asked"]
     return Agreement.AGREE, []
+
+
+def _without_latency(figures: Sequence[FigureResult]) -> Iterator[str]:
+    """Tools whose every request failed alike have not shown that they measure the same."""
+    for route in dict.fromkeys(one.route for one in figures if one.route):
+        latencies = [one for one in figures if one.route == route and one.figure in SHARES]
+        if not any(one.verdict for one in latencies):
+            yield f"{route}: nothing was ok in either tool, so no latency is compared"
 
 
 def _invalid(runs: Sequence[ToolRun]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecoload.measure.cross_check import Tool, ToolRun
-from ecoload.plan import ConstantArrivalRate, PerVUIterations, Plan
+from ecoload.plan import ConstantArrivalRate, PerVUIterations, Plan, SharedIterations
 from ecoload.verdict.agreement import Agreement
 from ecoload.verdict.cross_check_result import CheckStatus, CrossCheckResult
 from tests.unit.cross_checks import SECOND, apart, figure, judged, paced, route_of, run, runs
@@ -120,6 +120,19 @@ def test_where_the_plan_says_how_many_counts_are_compared(plan: Plan) -> None:
     assert figure(found, "requests", ROUTE).verdict is Agreement.AGREE
 
 
+def test_a_number_of_iterations_says_nothing_of_their_rate() -> None:
+    """4 % longer by a latency that is 4 % longer: within the tolerance of a latency, not of a rate."""
+    plan = paced(SharedIterations(10, 1000, 60 * SECOND), pacing_ns=0)
+    ours, theirs = {"requests": 1000, "duration_s": 14.0}, {"requests": 1000, "duration_s": 14.56}
+    found = judged(plan, runs(plan, ours=ours, theirs={**theirs, "add_ms": 0.56}))
+    assert figure(found, "requests", ROUTE).verdict is Agreement.AGREE
+    assert figure(found, "rate", ROUTE).verdict is None
+    assert figure(found, "in flight", ROUTE).verdict is Agreement.AGREE
+    assert found.verdict is Agreement.AGREE
+    idle = judged(plan, runs(plan, ours=ours, theirs={**theirs, "duration_s": 20.0}))
+    assert apart(idle) == {"in flight"}
+
+
 def test_the_error_rate_is_compared_as_a_share_of_chance() -> None:
     clean = compared(ours={"requests": 5_000}, theirs={"requests": 5_000})
     assert figure(clean, "error rate", ROUTE).interval == (0.0, 0.0)
@@ -142,8 +155,14 @@ def test_failed_checks_that_only_one_tool_sees_are_told() -> None:
     many = {"requests": 5_000}
     found = compared(ours=many, theirs={**many, "failed_checks": 400})
     assert apart(found) == {"failed checks"}
-    both = compared(ours={"failed_checks": 40}, theirs={"failed_checks": 80})
+    both = compared(ours={"failed_checks": 40, "errors": 40}, theirs={"failed_checks": 80, "errors": 40})
     assert figure(both, "failed checks").verdict is None, "k6 counts another thing"
+
+
+def test_a_status_that_fails_a_check_in_k6_and_is_an_error_of_its_own_here_does_not_set_them_apart() -> None:
+    failing = {"requests": 20_000, "errors": 1_000}
+    found = compared(ours=failing, theirs={**failing, "failed_checks": 1_000})
+    assert (found.verdict, figure(found, "failed checks").verdict) == (Agreement.AGREE, None)
 
 
 class TestTheServerAsAWitness:
@@ -198,6 +217,37 @@ def test_percentiles_that_neither_has_are_not_compared() -> None:
     found = judged(PLAN, made)
     assert figure(found, "p95", ROUTE).verdict is None
     assert figure(found, "error rate", ROUTE).ecoload == 1.0
+
+
+def test_tools_whose_every_request_fails_have_not_been_shown_to_agree() -> None:
+    """Far more of them than chance could tell apart."""
+    failing = {"requests": 20_000, "errors": 20_000}
+    theirs = {**failing, "failed_checks": 20_000}  # k6 looks at the status in a check, too
+    made = [with_nothing_ok(one) for one in runs(PLAN, ours=failing, theirs=theirs)]
+    found = judged(PLAN, made)
+    assert figure(found, "error rate", ROUTE).verdict is Agreement.AGREE
+    assert (found.verdict, found.exit_code) == (Agreement.INCONCLUSIVE, 5)
+    assert found.reasons == (f"{ROUTE}: nothing was ok in either tool, so no latency is compared",)
+
+
+def test_a_plan_that_sends_nothing_proves_nothing() -> None:
+    made = [with_nothing_ok(one) for one in runs(PLAN, ours={"requests": 0}, theirs={"requests": 0})]
+    assert judged(PLAN, made).verdict is Agreement.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("tool", Tool)
+def test_an_error_rate_that_only_one_tool_tells_is_not_left_out(tool: Tool) -> None:
+    def untold(one: ToolRun) -> ToolRun:
+        return replace(one, routes=(replace(one.routes[0], errors=None),)) if one.tool is tool else one
+
+    found = judged(PLAN, [untold(one) for one in runs(PLAN)])
+    assert figure(found, "error rate", ROUTE).verdict is Agreement.INCONCLUSIVE
+    assert found.verdict is Agreement.INCONCLUSIVE
+
+
+def test_steps_that_fail_before_they_are_sent_are_no_more_than_all_of_them() -> None:
+    found = compared(theirs={"requests": 10, "errors": 30})
+    assert figure(found, "error rate", ROUTE).k6 == 1.0
 
 
 def with_nothing_ok(one: ToolRun) -> ToolRun:
