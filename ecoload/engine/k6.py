@@ -6,7 +6,7 @@ Rules
 - It has a session of its own, so that Ctrl-C is ours to hand on; where we are killed, the kernel kills it
   (Linux). So a command that is gone leaves no load behind.
 - A k6 that does not end by itself is told to, then killed, and always awaited.
-- Of what it says the last lines are kept, secrets replaced.
+- Of what it says the last lines are kept, each up to a length, secrets replaced.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ GRACE_S = 15.0
 LOOK_S = 0.2
 LINES_KEPT, LINES_TOLD = 400, 6
 THRESHOLDS_FAILED = 99
+LONGEST_LINE = 8192
+_ABORTED = "at least one has abortOnFail enabled"
+"""k6 says so when a threshold ended its test; its exit code is that of one that failed at the end."""
 
 # The child becomes k6; a kernel that has no such call is not Linux, and there this is left out.
 _DIES_WITH_US = (
@@ -95,6 +98,11 @@ class K6Ended:
     cpu_s: float
     duration_s: float
     lines: tuple[str, ...]
+
+    @property
+    def aborted(self) -> str:
+        """What k6 said where a threshold ended its test before the end; empty where none did."""
+        return next((line for line in reversed(self.lines) if _ABORTED in line), "")
 
 
 def find_k6(root: Path, environ: Mapping[str, str]) -> K6:
@@ -189,12 +197,20 @@ class _Child:
 
     def lines(self, secrets: Collection[str]) -> tuple[str, ...]:
         """The last lines that it said."""
-        return tuple(hidden(line, secrets) for line in self._kept)
+        # A line that was cut may end with a part of a secret.
+        longest = max(map(len, secrets), default=0)
+        return tuple(
+            hidden(line, secrets) if len(line) < LONGEST_LINE else hidden(line, secrets)[: -longest or None]
+            for line in self._kept
+        )
 
     def _read(self, pipe: IO[str]) -> None:
         with pipe:
-            for line in pipe:
-                self._kept.append(line.rstrip())
+            begins = True
+            while part := pipe.readline(LONGEST_LINE):
+                if begins:
+                    self._kept.append(part.rstrip())
+                begins = part.endswith("\n")
 
     def __enter__(self) -> _Child:
         return self

@@ -5,7 +5,7 @@ Rules
 - k6 gets the environment that its script reads, and nothing else of ours: no variable of k6's own, no proxy
   that the plan does not have, no configuration of the user's.
 - Both speak HTTP/1.1, go to the address that the guard has pinned, and send the same records.
-- k6's thresholds are not compared, so it does not matter whether they hold.
+- k6's thresholds are not compared, so it does not matter whether they hold, unless one ended the test.
 - What the target says of a run is asked by the same questions for both.
 """
 
@@ -34,10 +34,11 @@ from ecoload.guard.hosts import is_ip
 from ecoload.guard.peaks import total_duration_ns
 from ecoload.guard.reach import steps, used_origins
 from ecoload.measure.cross_check import Witness, of_ecoload, of_k6
-from ecoload.measure.k6_summary import K6Summary, read_summary
+from ecoload.measure.k6_summary import MOST_BYTES, K6Summary, read_summary
 from ecoload.measure.rebuild import rebuild
 from ecoload.measure.recorder import route_names
 from ecoload.measure.result import Status
+from ecoload.measure.strict import read_plain
 from ecoload.plan import Origin, Plan
 from ecoload.protocol.cross_check import Made, Target
 from ecoload.report.folder import write_reports
@@ -181,6 +182,8 @@ class ByK6:
         _keep_log(folder, ended)
         if ended.interrupted:
             return Made(None, "interrupted")
+        if ended.aborted:
+            return Made(None, f"the run was aborted: {ended.aborted}")
         summary = _summary(folder / SUMMARY, run_id)
         witness = _witness(target, run_id)
         cpu_share = ended.cpu_s / ended.duration_s if ended.duration_s else None
@@ -248,9 +251,9 @@ def _keep_log(folder: Path, ended: K6Ended) -> None:
 
 def _summary(path: Path, run_id: str) -> K6Summary:
     try:
-        summary = read_summary(path.read_bytes())
-    except OSError as error:
-        raise K6Failed(f"k6 ended well and left no summary at {path}: {error.strerror}") from None
+        summary = read_summary(read_plain(path, MOST_BYTES))
+    except UsageError as error:  # ours to read, and nothing that the caller did
+        raise K6Failed(f"k6 ended well and left no summary at {path} that can be read: {error}") from None
     if summary.run_id != run_id:
         raise K6Failed(f"{path} is of run {summary.run_id}, and this is {run_id}")
     return summary

@@ -26,9 +26,10 @@ from ecoload.engine.k6 import K6, find_k6
 from ecoload.measure.cross_check import Tool, Witness, of_k6
 from ecoload.measure.k6_summary import read_summary
 from ecoload.measure.plan_file import read_plan
-from ecoload.protocol.cross_check import CrossCheck, Made, Target, conduct, new_folder
-from ecoload.protocol.cross_check_runs import ByEcoload
+from ecoload.protocol.cross_check import CrossCheck, Made, Target, alike, conduct, new_folder, prepared
+from ecoload.protocol.cross_check_runs import ByEcoload, ByK6, script_for, write_script
 from ecoload.report.cross_check_terminal import SilentCrossCheckView
+from ecoload.spec.workspace import load_workspace, make_plan
 from ecoload.verdict.agreement import Agreement
 from tests.integration.driving import Silent
 from tests.integration.test_k6_child import is_alive, wait_for
@@ -46,6 +47,7 @@ protocol: {name: Cross-check, namespace: perf_test}
 profiles:
   steady: {executor: constant, vus: 20, duration: 1200ms, pacing: 200ms, graceful_stop: 1s}
   long: {executor: constant, vus: 2, duration: 60s, pacing: 1s, graceful_stop: 1s}
+  fragile: {executor: constant, vus: 5, duration: 30s, pacing: 200ms, abort_when: [p95 > 20ms after 1s]}
   large: {executor: constant, vus: 61, duration: 2s, pacing: 1s}
 apps:
   shop:
@@ -167,6 +169,18 @@ def test_a_transport_that_adds_5_ms_is_found(healthy: Done, workspace: Path, ser
     assert found["p50"].difference == pytest.approx(-5, abs=1.5)
     assert found["requests"].verdict is Agreement.AGREE, "it costs time, not requests"
     assert "longer" in result.where_to_look[0]
+
+
+def test_a_run_of_k6_that_a_threshold_ended_is_no_round(workspace: Path, k6: K6, tmp_path: Path) -> None:
+    """k6 ends with the code of any threshold that failed."""
+    loaded = load_workspace(workspace / "targets.yaml", environ={})
+    plan, _ = prepared(alike(make_plan(loaded, "shop", "fragile"))[0])
+    script = script_for(loaded, plan, plan)
+    write_script(tmp_path, script, plan, workspace)
+    made = ByK6(k6, script, Interrupts(), os.environ)(Target(plan), 1, tmp_path / "round_1_k6")
+    assert made.run is None
+    assert "the run was aborted: " in made.cut_short
+    assert "http_req_duration" in made.cut_short
 
 
 def test_ctrl_c_ends_k6_and_gives_no_verdict(workspace: Path, k6: K6) -> None:

@@ -106,6 +106,28 @@ def test_any_other_end_is_named_with_its_last_lines(
     assert caught.value.exit_code == 70
 
 
+def test_a_threshold_that_ended_the_test_is_told_from_one_that_failed_at_its_end(
+    tmp_path: Path, program: Program
+) -> None:
+    said = "thresholds on metrics 'errors' were crossed"
+    stops = f'echo "{said}; at least one has abortOnFail enabled, stopping test prematurely"; exit 99'
+    assert said in run_k6(program(stops), job(tmp_path), Interrupts()).aborted
+    assert not run_k6(program(f'echo "{said}"; exit 99'), job(tmp_path), Interrupts()).aborted
+
+
+def test_a_line_without_end_is_not_kept_whole(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LONGEST_LINE", 1000)
+    # The secret lies across the place where the line is cut.
+    endless = program(
+        "head -c 997 /dev/zero | tr '\\0' x; printf sesame; head -c 99999 /dev/zero; echo; echo end"
+    )
+    first, second = run_k6(endless, job(tmp_path), Interrupts()).lines
+    assert (first.strip("x"), second) == ("", "end")
+    assert 900 < len(first) <= 1000
+
+
 def test_one_that_never_ends_is_ended_and_named(tmp_path: Path, program: Program) -> None:
     with pytest.raises(K6Failed, match="still running after 0 s"):
         run_k6(program("echo $$ > pid; exec sleep 60"), job(tmp_path, most_s=0.3), Interrupts())
