@@ -128,7 +128,8 @@ class _Route:
         if self._kept is not None:
             blocks = [kept.blocks[self._judged_on] for kept in self._kept]
             chance = chance_of_percentile(blocks[0], blocks[1], change.before * 1000, change.after * 1000)
-        return self._judged(change, abs(change.relative or 0.0) > self._tolerance, chance)
+        beyond = abs(change.after - change.before) > self._tolerance * change.before
+        return self._judged(change, beyond, chance)
 
     def _errors(self) -> Change | _Judged:
         change = _change("error_rate", self._before.error_rate, self._after.error_rate)

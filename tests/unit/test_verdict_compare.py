@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ecoload.measure.past_run import PastRun
+from ecoload.measure.past_run import PastLatency, PastRun
 from ecoload.verdict.compare import compare
 from ecoload.verdict.comparison import Change, Comparison, Finding
 from tests.unit.measuring import SECOND, a_plan
@@ -78,6 +78,17 @@ def test_within_the_tolerance_nothing_is_named_however_sure_it_is(folders: dict[
     comparison = found(read(folders["base"]), read(folders["slow"]), tolerance=0.8)
     assert comparison.verdict is NO_DIFFERENCE
     assert figure(comparison, "response_p50_ms").reason == "within the tolerance"
+
+
+def test_from_nothing_to_something_is_beyond_every_tolerance(folders: dict[str, Path]) -> None:
+    """Such as an imported summary in which everything took 0 ms."""
+    after = bare(read(folders["base"]))
+    nothing = PastLatency(0.0, 0.0, 0.0, 0.0)
+    routes = tuple(dataclasses.replace(route, response_ms=nothing) for route in after.routes)
+    before = dataclasses.replace(after, routes=routes)
+    comparison = found(before, after)
+    assert figure(comparison, "response_p95_ms").finding is INCONCLUSIVE
+    assert comparison.verdict is INCONCLUSIVE
 
 
 def test_errors_that_came_are_a_regression_and_those_that_went_an_improvement(
