@@ -124,7 +124,11 @@ def method(result: Tree) -> Iterator[str]:
             "the plan is closed and not paced, so the rate follows from the latency: the requests in flight "
             f"(rate by mean latency) are compared instead, within {flying}"
         )
-    yield "both spoke HTTP/1.1, went to the same address and sent the same records"
+    yield (
+        "both spoke HTTP/1.1, went to the same address, by the plan's proxy or none, and sent the same "
+        "records"
+    )
+    yield "k6 collected garbage a quarter as often as by itself (GOGC=400), ecoload none under load"
 
 
 def _row(figure: Tree) -> Row:
@@ -253,6 +257,10 @@ def _runs(result: Tree) -> Iterator[str]:
 
 
 def _method(result: Tree) -> Iterator[str]:
+    said = method(result) if result.get("figures") else ()
+    lines = [*said, *(result.get("notes") or ())]
+    if not lines:
+        return
     yield from ("## How it was compared", "")
-    yield from (f"- {escaped(line)}" for line in (*method(result), *(result.get("notes") or ())))
+    yield from (f"- {escaped(line)}" for line in lines)
     yield ""

@@ -68,9 +68,10 @@ def print_cross_check(result: Tree, folder: Path, report: Path, console: Console
     console = console or stdout()
     width = min(console.width, WIDEST)
     console.print()
-    parts = [_banner(result), _figures([row for row in rows(result) if _is_told(row)])]
+    found = rows(result)
+    parts = [_banner(result), *([_figures([row for row in found if _is_told(row)])] if found else [])]
     hints = [("Look at", hint, "yellow") for hint in result.get("where_to_look") or ()]
-    said = [("Compared", line, "dim") for line in method(result)]
+    said = [("Compared", line, "dim") for line in method(result) if found]
     notes = [("Note", note, "") for note in result.get("notes") or ()]
     for part in (*parts, *(labelled(lines) for lines in (hints, notes, said) if lines)):
         console.print(Padding(part, (0, 0, 1, 1), expand=False), width=width)

@@ -111,7 +111,7 @@ def _whole(plan: Plan, pairs: Sequence[Pair], within: Tolerances) -> Iterator[Co
 def _failed_checks(pairs: Sequence[Pair], within: Tolerances) -> Compared:
     """k6 counts checks, those of answers with another status included; we count the requests at which one
     failed, and call the others otherwise. So they are comparable where one saw no error at all."""
-    ours = [(our.failed_checks, our.requests) for our, _ in pairs]
+    ours = [(min(our.failed_checks, our.requests), our.requests) for our, _ in pairs]
     theirs = [(min(their.failed_checks, their.requests), their.requests) for _, their in pairs]
     both_failed = all(
         any(route.errors for run in side for route in run.routes) for side in zip(*pairs, strict=True)

@@ -15,6 +15,7 @@ from rich.console import Console
 from ecoload.errors import OutputFailed
 from ecoload.export.removal import GENERATED
 from ecoload.measure.cross_check import RouteRun
+from ecoload.plan import PerVUIterations
 from ecoload.report.bundle import REPORT_FILES
 from ecoload.report.cross_check import cross_check_markdown, rows, write_cross_check
 from ecoload.report.cross_check_terminal import print_cross_check
@@ -92,6 +93,24 @@ def test_the_verdict_comes_first_and_the_folder_last() -> None:
 def test_what_is_0_in_both_and_agrees_is_left_to_the_report() -> None:
     assert "dropped" not in shown(agreeing())
     assert "| AGREE | dropped |" in cross_check_markdown(tree(agreeing()), "runs/c1")
+
+
+def test_where_nothing_was_compared_nothing_is_said_of_how() -> None:
+    text, said = cross_check_markdown(tree(interrupted()), "runs/c1"), shown(interrupted())
+    for claim in ("HTTP/1.1", "means over the rounds", "95 % interval"):
+        assert claim not in text
+        assert claim not in said
+
+
+def test_what_was_not_alike_is_said() -> None:
+    assert "GOGC=400" in cross_check_markdown(tree(agreeing()), "runs/c1")
+
+
+def test_a_rate_that_follows_from_the_latency_is_explained() -> None:
+    plan = paced(PerVUIterations(10, 10), pacing_ns=0)
+    result = judged(plan, runs(plan))
+    assert result.counts_compared
+    assert "rate by mean latency" in cross_check_markdown(tree(result), "runs/c1")
 
 
 def test_the_report_says_what_was_found_and_how() -> None:
