@@ -4,7 +4,8 @@ Rules
 -----
 - It gets the environment that is handed in and nothing else, and no configuration of the user's own.
 - It has a session of its own, so that Ctrl-C is ours to hand on; where we are killed, the kernel kills it
-  (Linux). So a command that is gone leaves no load behind.
+  (Linux). So a command that is gone leaves no load behind, unless what is called k6 is a script that starts
+  it as a child of its own.
 - A k6 that does not end by itself is told to, then killed, and always awaited.
 - Of what it says the last lines are kept, each up to a length, secrets replaced.
 """
@@ -184,16 +185,19 @@ class _Child:
                 self.abort("its grace is over")
 
     def stop(self, reason: str) -> None:
-        """Tells it to end: it interrupts what is under way and still writes its summary."""
+        """Tells it to end: it interrupts what is under way and still writes its summary. What is called k6
+        may be a script that waits for k6, so all of its session hear it."""
         self._told_at = self._told_at or time.monotonic()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
+        self._signal(signal.SIGINT)
 
     def abort(self, reason: str) -> None:
         """Ends it at once, with whatever it started."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, number)
 
     def lines(self, secrets: Collection[str]) -> tuple[str, ...]:
         """The last lines that it said."""

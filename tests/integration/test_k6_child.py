@@ -129,8 +129,8 @@ def test_a_line_without_end_is_not_kept_whole(
 
 
 def test_one_that_never_ends_is_ended_and_named(tmp_path: Path, program: Program) -> None:
-    with pytest.raises(K6Failed, match="still running after 0 s"):
-        run_k6(program("echo $$ > pid; exec sleep 60"), job(tmp_path, most_s=0.3), Interrupts())
+    with pytest.raises(K6Failed, match="still running after 1 s"):
+        run_k6(program("echo $$ > pid; exec sleep 60"), job(tmp_path, most_s=1.0), Interrupts())
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
@@ -140,7 +140,7 @@ def test_one_that_does_not_listen_is_killed(
     monkeypatch.setattr(engine, "GRACE_S", 0.2)
     deaf = program("trap '' INT; echo $$ > pid; while :; do sleep 0.1; done")
     with pytest.raises(K6Failed, match="still running"):
-        run_k6(deaf, job(tmp_path, most_s=0.3), Interrupts())
+        run_k6(deaf, job(tmp_path, most_s=1.0), Interrupts())
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
@@ -151,8 +151,7 @@ def test_ctrl_c_reaches_it_and_it_is_awaited(tmp_path: Path, program: Program, p
     k6 = program(f"{listens} echo $$ > pid; while :; do sleep 0.05; done")
 
     def press() -> None:
-        while not (tmp_path / "pid").exists():
-            time.sleep(0.02)
+        wait_for(lambda: has_begun(tmp_path))
         for _ in range(presses):
             heard.pressed(signal.SIGINT)
 
@@ -162,6 +161,23 @@ def test_ctrl_c_reaches_it_and_it_is_awaited(tmp_path: Path, program: Program, p
     hand.join()
     assert ended.interrupted
     assert ("told" in ended.lines) is (presses == 1)
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+
+
+def test_ctrl_c_reaches_a_k6_that_a_wrapper_waits_for(tmp_path: Path, program: Program) -> None:
+    heard = Interrupts()
+    inner = "trap 'echo told; exit 105' INT; echo $$ > pid; while :; do sleep 0.05; done"
+    wrapper = program(f'sh -c "{inner.replace("$", chr(92) + "$")}"; true')
+
+    def press() -> None:
+        wait_for(lambda: has_begun(tmp_path))
+        heard.pressed(signal.SIGINT)
+
+    hand = threading.Thread(target=press)
+    hand.start()
+    ended = run_k6(wrapper, job(tmp_path), heard)
+    hand.join()
+    assert "told" in ended.lines
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
@@ -176,12 +192,17 @@ def test_it_does_not_outlive_us(tmp_path: Path, program: Program) -> None:
         f"run_k6(K6(Path({str(k6.path)!r}), ''), job, Interrupts())"
     )
     us = subprocess.Popen([sys.executable, "-c", code])
-    pid_file = tmp_path / "pid"
-    wait_for(lambda: pid_file.exists() and pid_file.read_text().strip() != "")
+    wait_for(lambda: has_begun(tmp_path))
     us.kill()
     us.wait()
-    pid = int(pid_file.read_text())
+    pid = int((tmp_path / "pid").read_text())
     wait_for(lambda: not is_alive(pid))
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a program has written its process id: the file is there before it is."""
+    path = folder / "pid"
+    return path.exists() and path.read_text().strip() != ""
 
 
 def is_alive(pid: int) -> bool:
