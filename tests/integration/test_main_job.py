@@ -42,7 +42,7 @@ def burst(sandbox: Sandbox, tmp_path: Path, **faults: float) -> Finished:
         load_workspace(ROOT / "targets.yaml", environ={}),
         "a2",
         "burst",
-        duration_scale=0.04,
+        duration_scale=0.02,
         base_urls=sandbox.urls,
         embedded=sandbox.urls,
     )
@@ -64,12 +64,12 @@ def a_pass(finished: Finished) -> Verdict:
 
 def test_a_healthy_sandbox_passes_and_keeps_every_event(healthy: Finished) -> None:
     result = healthy.result
-    assert result.requests == result.planned.starts == 480
+    assert result.requests == result.planned.starts == 240
     assert result.dropped_iterations == 0
     assert result.persistence is not None
     assert (result.persistence.acknowledged, result.persistence.persisted, result.persistence.lost) == (
-        480,
-        480,
+        240,
+        240,
         0,
     )
     assert result.verdict is a_pass(healthy), result.verdict_reasons
