@@ -111,22 +111,24 @@ class Tokens:
 
 
 @contextmanager
-def tokens_of(plan: Plan, run_id: str, secrets: Mapping[str, str]) -> Iterator[Tokens]:
-    """The tokens of a plan, kept fresh in the block; empty ones where the plan wants none.
+def tokens_of(plan: Plan, run_id: str, secrets: Mapping[str, str], app: str = "") -> Iterator[Tokens]:
+    """The tokens of a plan's app, or of another `app` that it asks, kept fresh in the block; empty ones where
+    the plan wants none.
 
     Raises TokenFailed where there is no first one, UsageError where its secret is not given.
     """
-    auth = plan.auth
+    app = app or plan.app
+    auth = plan.auths.get(app)
     if auth is None:
         yield Tokens(lambda: Token("", math.inf))
         return
     secret = secrets.get(auth.secret)
     if not secret:
-        raise UsageError(f"secret {auth.secret}: the token of {plan.app} needs it, and it was not given")
+        raise UsageError(f"secret {auth.secret}: the token of {app} needs it, and it was not given")
     try:
-        tokens = Tokens(lambda: _fetch(plan, auth, run_id, secret))
+        tokens = Tokens(lambda: _fetch(plan, auth, run_id, secret, app))
     except TokenFailed as error:
-        raise TokenFailed(f"there is no token for {plan.app}, so nothing was sent: {error}") from None
+        raise TokenFailed(f"there is no token for {app}, so nothing was sent: {error}") from None
     over = threading.Event()
     threading.Thread(target=tokens.keep, args=(over.wait,), name="tokens", daemon=True).start()
     try:
@@ -154,7 +156,7 @@ def read_token(body: bytes) -> Token:
     return Token(value, min(float(life), MOST_LIFE_S))
 
 
-def _fetch(plan: Plan, auth: ClientCredentials, run_id: str, secret: str) -> Token:
+def _fetch(plan: Plan, auth: ClientCredentials, run_id: str, secret: str, app: str) -> Token:
     origin = plan.origins[auth.origin]
     target = origin.base_path + auth.path
     # Both are form-encoded within the header (RFC 6749, 2.3.1).
@@ -173,7 +175,7 @@ def _fetch(plan: Plan, auth: ClientCredentials, run_id: str, secret: str) -> Tok
     said = f"{origin.app}: POST {target} answered {status}"
     if status != 200:
         raise TokenFailed(
-            f"{said}{_error_of(body)}; auth: of {plan.app} in targets.yaml says who asks ({auth.client_id}), "
+            f"{said}{_error_of(body)}; auth: of {app} in targets.yaml says who asks ({auth.client_id}), "
             f"for which scope, and with which secret ({auth.secret})"
         )
     try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ecoload.guard.peaks import peak_request_rate, peak_vus
-from ecoload.guard.reach import is_production, used_origins, used_routes
+from ecoload.guard.reach import asked_origins, is_production, used_routes
 from ecoload.plan import Plan
 from ecoload.plan.suite import SuitePlan
 
@@ -28,8 +28,7 @@ def reasons_for_approval(plan: Plan) -> tuple[str, ...]:
         route = plan.routes[index]
         if route.effect == "fault":
             reasons.append(f"it can send {route.app}.{route.name}, which injects a fault")
-    tokens = {plan.auth.origin} if plan.auth is not None else set()
-    for index in sorted(used_origins(plan) | tokens):
+    for index in sorted(asked_origins(plan)):
         origin = plan.origins[index]
         if origin.max_rps is not None:
             rate = peak_request_rate(plan, index)

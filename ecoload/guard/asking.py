@@ -27,7 +27,7 @@ from ecoload.guard.authors import Authors, authors_of
 from ecoload.guard.grants import Approval, Grant, Signed, approvals_of, read_grant, standing, unsigned, use_of
 from ecoload.guard.ledger import Entry, Ledger, open_ledger
 from ecoload.guard.peaks import peak_vus
-from ecoload.guard.reach import used_origins
+from ecoload.guard.reach import asked_origins
 from ecoload.guard.signing import NO_SIGNERS, Signers, read_signers
 from ecoload.plan import Plan
 from ecoload.plan.suite import SuitePlan
@@ -115,7 +115,7 @@ def asked_of_suite(suite: SuitePlan, gated: Mapping[str, Sequence[str]]) -> Aske
 
 def _places(plan: Plan) -> list[dict[str, Any]]:
     """Where a plan sends to."""
-    used = used_origins(plan) | ({plan.auth.origin} if plan.auth is not None else set())
+    used = asked_origins(plan)
     return [
         {
             "app": origin.app,

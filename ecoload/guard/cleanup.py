@@ -10,14 +10,14 @@ Rules
 from __future__ import annotations
 
 from ecoload.errors import GuardRefused
-from ecoload.guard.reach import used_origins
+from ecoload.guard.reach import asked_origins
 from ecoload.guard.rules import check_plan
 from ecoload.plan import Origin, Plan
 
 
 def check_cleanup(plan: Plan) -> None:
     """Raises GuardRefused with one line for everything that must not be sent."""
-    asked = used_origins(plan) | ({plan.auth.origin} if plan.auth is not None else set())
+    asked = asked_origins(plan)
     places = {_place(plan.origins[index]) for index in asked}
     production = [o for o in plan.origins if o.environment == "production" and _place(o) in places]
     if production:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecoload.plan import Choose, Metrics, Origin, Plan, Probe, Scenario, Step, StringTemplate, Warm
+from ecoload.plan import Choose, Metrics, Origin, Plan, Probe, Scenario, Station, Step, StringTemplate, Warm
 
 
 def steps(part: tuple[Step | Choose, ...]) -> Iterator[Step]:
@@ -50,16 +50,25 @@ def used_origins(plan: Plan) -> frozenset[int]:
     return frozenset(range(len(plan.origins)) if sent is None else used | {step.origin for step in sent})
 
 
+def asked_origins(plan: Plan) -> frozenset[int]:
+    """Those, and the ones that tokens come from."""
+    return used_origins(plan) | {auth.origin for auth in plan.auths.values()}
+
+
 def questions(plan: Plan) -> Iterator[tuple[str, int, StringTemplate]]:
     """Every GET beside the load: the name of what asks it, its origin and its path."""
-    asking: list[tuple[str, Probe | Metrics | Warm | None]] = [
+    asking: list[tuple[str, Probe | Metrics | Warm | Station | None]] = [
         ("persistence", plan.persistence.count if plan.persistence else None),
         ("request_count", plan.request_count),
         ("version_from", plan.version_from),
         *((f"proofs.{proof.name}", proof.probe) for proof in plan.proofs),
         ("metrics", plan.metrics),
         *(("warm", warm) for warm in plan.warm),
+        *((f"lineage.{s.name}", s) for s in (plan.lineage.stations if plan.lineage else ())),
     ]
+    if plan.resiliency is not None:
+        asking.append(("resiliency.breaker", plan.resiliency.breaker.probe))
+        asking.append(("resiliency.double_effects", plan.resiliency.oracles.double_effects))
     for name, asked in asking:
         if asked is not None:
             yield name, asked.origin, asked.path
@@ -72,11 +81,20 @@ def used_routes(plan: Plan) -> frozenset[int]:
 
 
 def _sent(plan: Plan) -> list[Step] | None:
-    """Every step of the loads; None where a Python scenario may send any."""
+    """Every step of the loads, of the flow and of the fault; None where a Python scenario may send any."""
     scenarios = [plan.scenarios[load.scenario] for load in plan.loads]
+    if plan.flow is not None:
+        scenarios += plan.scenarios
     if any(scenario.module is not None for scenario in scenarios):
         return None
-    return [step for s in scenarios for step in steps(s.setup + s.steps + s.teardown)]
+    sent = [step for s in scenarios for step in steps(s.setup + s.steps + s.teardown)]
+    return sent + fault_steps(plan)
+
+
+def fault_steps(plan: Plan) -> list[Step]:
+    """What sets a fault and withdraws it."""
+    fault = plan.resiliency.fault if plan.resiliency is not None else None
+    return [] if fault is None else [fault.inject, fault.withdraw]
 
 
 def requests_per_iteration(scenario: Scenario, origin: int) -> int | None:

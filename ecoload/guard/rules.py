@@ -34,7 +34,7 @@ from ecoload.guard.paths import (
     standing_at,
     with_holes,
 )
-from ecoload.guard.reach import at_one_address, is_production, questions, steps, used_origins
+from ecoload.guard.reach import at_one_address, fault_steps, is_production, questions, steps, used_origins
 from ecoload.guard.text import has_dot_segment, header_value_ok
 from ecoload.plan import Origin, Plan, Route, Step
 from ecoload.plan.suite import Watched
@@ -58,6 +58,8 @@ def check_plan(plan: Plan) -> None:
                 section = "step" if part == "steps" else f"{part} step"
                 where = f"scenario {scenario.name}, {section} {number}"
                 refusals += [f"{where}: {reason}" for reason in _step_refusals(plan, step)]
+    for step in fault_steps(plan):
+        refusals += [f"resiliency.fault: {reason}" for reason in _step_refusals(plan, step)]
     refusals += _beside_refusals(plan)
     if refusals:
         raise GuardRefused("\n".join(dict.fromkeys(refusals)))
@@ -286,10 +288,11 @@ def _effects_at(plan: Plan, index: int) -> Iterator[tuple[Route, str]]:
 def _beside_refusals(plan: Plan) -> Iterator[str]:
     for name, origin, path in questions(plan):
         yield from _question_refusals(plan, name, origin, "GET", with_holes(path))
-    if plan.auth is not None:
-        yield from _question_refusals(plan, "auth", plan.auth.origin, "POST", plan.auth.path)
-        if plan.auth.secret not in dict(plan.secrets):
-            yield f"auth: the plan has no secret {plan.auth.secret}"
+    for app, auth in plan.auths.items():
+        name = "auth" if app == plan.app else f"auth of {app}"
+        yield from _question_refusals(plan, name, auth.origin, "POST", auth.path)
+        if auth.secret not in dict(plan.secrets):
+            yield f"{name}: the plan has no secret {auth.secret}"
 
 
 def _question_refusals(plan: Plan, name: str, origin: int, method: str, path: str) -> Iterator[str]:

@@ -462,6 +462,125 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Eventually:
+    """A step that is asked again until its check holds: first at once, then after `first_ns`, twice as long
+    each time up to `most_ns`, until `within_ns` are over."""
+
+    within_ns: int
+    first_ns: int = 100_000_000
+    most_ns: int = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStep:
+    """What a flow knows of one step of its scenario beside the request: its name, whether it is asked again,
+    and how long after the step before it must hold at the latest (`eventually`)."""
+
+    name: str
+    eventually: Eventually | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of a flow's table: its name, and the values that `${case.NAME}` reads."""
+
+    name: str
+    values: tuple[tuple[str, Value], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A backend flow: the steps of `Plan.scenarios[0]` in order, once for each case, `repeat` times, up to
+    `parallel` at a time. `steps` has an entry for each step of the scenario."""
+
+    name: str
+    about: str
+    steps: tuple[FlowStep, ...]
+    cases: tuple[Case, ...] = (Case(""),)
+    repeat: int = 1
+    parallel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Where the events of a run are read back, page by page: `${cursor}` in `path` is the cursor of the page
+    (empty for the first). `items` is the JSON path of a page's list, `id` and `time` (milliseconds since the
+    epoch when it came in; empty: not told) are paths within one item, `next` is the path of the next page's
+    cursor, null or absent on the last. An event must be there `within_ns` after it was acknowledged."""
+
+    name: str
+    origin: int
+    path: StringTemplate
+    items: str
+    id: str
+    next: str
+    time: str = ""
+    within_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The proof that every event was followed: `ok` answers of `route` acknowledge; `id` is the `let` of the
+    scenario that names an event, a pure function of seed, run id, VU and iteration."""
+
+    route: int
+    id: str
+    stations: tuple[Station, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that is set at `at_ns` of the load for `for_ns`: `inject` is sent, and again every third of
+    `ttl_ns` while the fault is wanted; then `withdraw`. `ttl_ns` 0: the target cannot expire it."""
+
+    inject: Step
+    withdraw: Step
+    at_ns: int
+    for_ns: int
+    ttl_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Where the breaker's state is read, every `every_ns`: a word at the probe's JSON path. The three words
+    are the target's own for the three states."""
+
+    probe: Probe
+    closed: str = "closed"
+    open: str = "open"
+    half_open: str = "half_open"
+    every_ns: int = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Oracles:
+    """What must hold of a breaker; None is not judged. `opens_within_ns` from the fault's first setting,
+    `closes_within_ns` from its withdrawal; `stays_open`: from its opening to the withdrawal it never closes;
+    `p95_open_ms`: of response time of `Resiliency.route` while it is open; `error_budget`: the share of all
+    requests of the route over the whole run that may fail; `let_through`: how many requests of the route
+    may be answered as if nothing were wrong while it is open; `double_effects`: a question whose answer must
+    be 0."""
+
+    opens_within_ns: int | None = None
+    closes_within_ns: int | None = None
+    stays_open: bool = False
+    p95_open_ms: float | None = None
+    error_budget: float | None = None
+    let_through: int | None = None
+    double_effects: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resiliency:
+    """A fault injected beside the load, and what is watched: `route` is the one that the breaker guards."""
+
+    route: int
+    fault: Fault
+    breaker: Breaker
+    oracles: Oracles
+
+
+@dataclass(frozen=True, slots=True)
 class HttpLimits:
     connect_timeout_ns: int = 10_000_000_000
     max_header_bytes: int = 65_536
@@ -498,6 +617,8 @@ class Plan:
     secrets: tuple[tuple[str, str], ...] = ()
     """`(name, reference)`: `env:NAME` or `file:PATH`; never a value."""
     auth: ClientCredentials | None = None
+    other_auths: tuple[tuple[str, ClientCredentials], ...] = ()
+    """Where the tokens of other apps come from that are asked beside the load, or by a flow: `(app, auth)`."""
     thresholds: tuple[Condition, ...] = ()
     """Must hold over the whole run."""
     fail_when: tuple[Condition, ...] = ()
@@ -512,6 +633,10 @@ class Plan:
     proofs: tuple[Proof, ...] = ()
     metrics: Metrics | None = None
     warm: tuple[Warm, ...] = ()
+    flow: Flow | None = None
+    """A flow has no loads: its one scenario is carried out step by step (`protocol/flows.py`)."""
+    lineage: Lineage | None = None
+    resiliency: Resiliency | None = None
     transport: Literal["http1", "aiohttp"] = "http1"
     pacing_mode: Literal["timer", "spin"] = "timer"
     proxy: str | None = None
@@ -520,6 +645,11 @@ class Plan:
     deny: tuple[str, ...] = ()
     """What is never sent: `METHOD /path`, with `*` for any method or within a segment, `/**` for any rest."""
     spec_hash: str = field(default="", metadata={"hash": False})
+
+    @property
+    def auths(self) -> dict[str, ClientCredentials]:
+        """Where the tokens come from, by the app whose requests carry them."""
+        return ({self.app: self.auth} if self.auth is not None else {}) | dict(self.other_auths)
 
     @property
     def execution_hash(self) -> str:

@@ -96,7 +96,7 @@ def _plan_facts(plan: Plan) -> Table:
             "",
         ),
         *reach_of([plan]),
-        *([("Tokens", _tokens(plan.auth, plan), "")] if plan.auth is not None else []),
+        *((f"Tokens of {app}", _tokens(auth, plan), "") for app, auth in plan.auths.items()),
         *([("Decides", f"{', '.join(plan.decides)}; other levels are shown", "")] if plan.decides else []),
         ("Seed", str(plan.seed), ""),
         ("Spec", plan.spec_hash, ""),

@@ -274,6 +274,18 @@ def _limits(targets: Targets) -> HttpLimits:
     return HttpLimits(targets.http.connect_timeout, targets.http.max_header, targets.http.max_body)
 
 
+def other_auths(
+    workspace: Workspace, planned: str, asked: Collection[str], names: list[str]
+) -> tuple[tuple[str, ClientCredentials], ...]:
+    """Where the tokens of the apps come from that a plan asks beside its own; `names` are its origins'."""
+    found = []
+    for app in sorted({*asked} - {planned}):
+        auth = _auth(workspace.targets.apps[app], names)
+        if auth is not None:
+            found.append((app, auth))
+    return tuple(found)
+
+
 def _auth(shape: App, names: list[str]) -> ClientCredentials | None:
     if shape.auth is None:
         return None
