@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ecoload.guard.peaks import peak_request_rate, peak_vus
-from ecoload.guard.reach import asked_origins, is_production, used_routes
+from ecoload.guard.reach import asked_origins, is_production, used_origins, used_routes
 from ecoload.plan import Plan
 from ecoload.plan.suite import SuitePlan
 
