@@ -11,13 +11,19 @@ from ecoload.guard.peaks import peak_rate, peak_request_rate, peak_vus, regular_
 from ecoload.guard.reach import used_origins
 from ecoload.plan import (
     Branch,
+    Breaker,
     Choose,
     ClientCredentials,
     ConstantArrivalRate,
     ConstantVUs,
     Executor,
+    Fault,
+    Flow,
+    FlowStep,
+    Lineage,
     Load,
     Metrics,
+    Oracles,
     Persistence,
     PerVUIterations,
     Plan,
@@ -25,10 +31,12 @@ from ecoload.plan import (
     Proof,
     RampingArrivalRate,
     RampingVUs,
+    Resiliency,
     Route,
     Scenario,
     SharedIterations,
     Stage,
+    Station,
     Step,
     Warm,
 )
@@ -218,6 +226,29 @@ def test_an_injected_fault_needs_an_approval_wherever_it_stands() -> None:
         assert reason[0] in reasons_for_approval(plan(scenarios=(scenario,), routes=routes))
     idle = (Scenario("one", steps=(ingest(),)), Scenario("two", steps=(fault,)))
     assert reasons_for_approval(plan(scenarios=idle, routes=routes)) == (), "no load runs it"
+
+
+def test_a_fault_beside_the_load_and_one_in_a_flow_need_an_approval_too() -> None:
+    routes = (*ROUTES, Route("a8", "faults", "POST", "/__faults", "fault"))
+    fault = Step(len(ROUTES), 1, "POST", "/__faults")
+    reason = ("it can send a8.faults, which injects a fault",)
+    watched = Resiliency(0, Fault(fault, fault, S, S, S), Breaker(Probe(1, "/breaker", "$.state")), Oracles())
+    assert reasons_for_approval(plan(routes=routes, resiliency=watched)) == reason
+    steps = (FlowStep("ingest"), FlowStep("fault"))
+    made = plan(ingest(), fault, routes=routes, loads=(), flow=Flow("f", "", steps))
+    assert reasons_for_approval(made) == reason
+    assert reasons_for_approval(dataclasses.replace(made, flow=None)) == ()
+
+
+def test_whatever_a_flow_or_a_proof_asks_counts_as_used() -> None:
+    steps = (FlowStep("ingest"), FlowStep("home"))
+    flow = plan(ingest(), tile(route=HOME, origin=2, path="/"), loads=(), flow=Flow("f", "", steps))
+    assert reasons_for_approval(flow) == ("live (https://live.example) is production",)
+    station = Station("live", 2, "/", "$", "$", "$.next")
+    followed = plan(lineage=Lineage(0, "event_id", (station,)))
+    assert reasons_for_approval(followed) == ("live (https://live.example) is production",)
+    tokens = (("a8", ClientCredentials(2, "/token", "me", "KEY")),)
+    assert reasons_for_approval(plan(other_auths=tokens)) == ("live (https://live.example) is production",)
 
 
 def test_the_app_that_tokens_come_from_counts_as_used() -> None:

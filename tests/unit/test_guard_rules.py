@@ -14,20 +14,26 @@ from ecoload.plan import (
     Body,
     BodyKind,
     Branch,
+    Breaker,
     Call,
     Choose,
     ClientCredentials,
+    Fault,
+    Lineage,
     Metrics,
     NamespaceAt,
     Object,
+    Oracles,
     Part,
     Persistence,
     Plan,
     Probe,
     Proof,
     Ref,
+    Resiliency,
     Route,
     Scenario,
+    Station,
     Step,
     Text,
     Value,
@@ -44,6 +50,7 @@ from tests.unit.guard_plans import (
     REFRESH,
     ROUTES,
     TOUCH,
+    S,
     ingest,
     json_body,
     plan,
@@ -319,6 +326,24 @@ def test_asking_for_a_token_is_no_way_around_a_declared_effect() -> None:
     check_plan(with_tokens(routes=reading))
 
 
+def test_the_tokens_of_other_apps_are_held_to_the_same() -> None:
+    other = dataclasses.replace(TOKENS, path="/refresh", secret="OTHER")
+    told = refused(with_tokens(other_auths=(("a8", other),)))
+    assert "auth of a8: POST '/refresh' is route a8.refresh, which has an effect" in told
+    assert "auth of a8: the plan has no secret OTHER" in told
+
+
+def test_a_station_is_asked_as_any_question() -> None:
+    station = Station("a8", 1, Text(("/tiles/x?after=", Ref(("cursor",)))), "$.rows", "$.id", "$.next")
+    check_plan(plan(lineage=Lineage(INGEST, "event_id", (station,))))
+    routes = (*ROUTES, Route("a8", "renew", "GET", "/renew", "write", NamespaceAt("query", "ns")))
+    renewing = dataclasses.replace(station, path="/renew")
+    told = refused(plan(routes=routes, lineage=Lineage(INGEST, "event_id", (renewing,))))
+    assert "lineage.a8: GET '/renew' is route a8.renew, which has an effect" in told
+    stray = dataclasses.replace(station, origin=9)
+    assert "lineage.a8: it goes to a host" in refused(plan(lineage=Lineage(INGEST, "event_id", (stray,))))
+
+
 # --- Faults ---------------------------------------------------------------------------------------
 
 FAULT = len(ROUTES)
@@ -335,6 +360,22 @@ def with_fault(app: str = "a8", method: str = "POST", **changes: Any) -> Plan:
 def test_a_fault_may_be_injected_whether_the_app_is_written_to_or_not() -> None:
     check_plan(with_fault("a8"))
     check_plan(with_fault("a2"))
+
+
+def beside(app: str, **changes: Any) -> Plan:
+    """A plan that injects a fault into `app` beside its load."""
+    made = with_fault(app)
+    (step,) = made.scenarios[0].steps
+    assert isinstance(step, Step)
+    fault = Fault(step, dataclasses.replace(step, **changes), S, S, S)
+    watched = Resiliency(INGEST, fault, Breaker(Probe(0, "/v1/events/x", "$.state")), Oracles())
+    return dataclasses.replace(plan(routes=made.routes), resiliency=watched)
+
+
+def test_a_fault_beside_the_load_is_held_to_the_same_as_one_within() -> None:
+    check_plan(beside("a8"))
+    assert "resiliency.fault: route live.faults injects a fault, and live is prod" in refused(beside("live"))
+    assert "resiliency.fault: route a8.faults is declared as POST" in refused(beside("a8", method="PUT"))
 
 
 def test_no_fault_is_injected_into_production() -> None:
