@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from ecoload.sandbox import Sandbox
@@ -312,6 +313,30 @@ def test_a_fault_that_lasts_opens_the_breaker_again_from_half_open(
         assert run(a3, "again-0", allowed)[0] == 503
         assert ways(a3, known) == [("closed", "open"), ("open", "half_open"), ("half_open", "open")]
     at_rest(a3, allowed)
+
+
+def test_a_breaker_that_never_opens_lets_every_call_through(
+    sandbox: Sandbox, a3: str, allowed: Headers, run_id: str
+) -> None:
+    at_rest(a3, allowed)
+    known = len(ways(a3))
+    with faults(sandbox, "a3", upstream_error_rate=1, breaker_never_opens=1):
+        found = [run(a3, f"{run_id}-{number}", allowed) for number in range(8)]
+        assert [(status, headers["X-Breaker"]) for status, headers, _ in found] == [(503, None)] * 8
+    assert ways(a3, known) == []
+
+
+def test_a_key_is_worked_on_again_where_idempotency_is_off(
+    sandbox: Sandbox, a3: str, allowed: Headers, run_id: str
+) -> None:
+    at_rest(a3, allowed)
+    known = allowed | {"X-Ecoload-Run": run_id}
+    with faults(sandbox, "a3", idempotency_off=1):
+        first, second = (run(a3, run_id, known) for _ in range(2))
+    assert [headers["Idempotency-Replayed"] for _, headers, _ in (first, second)] == ["false", "false"]
+    assert orjson.loads(first[2])["run_id"] != orjson.loads(second[2])["run_id"]
+    _, summary = call(f"{a3}/orchestration/effects/summary?run_id={run_id}", headers=allowed)
+    assert (summary["keys"], summary["effects"], summary["doubled"]) == (1, 2, [run_id])
 
 
 def test_the_fault_is_shut_to_whoever_has_no_admin_token(a3: str, allowed: Headers) -> None:

@@ -393,7 +393,23 @@ def test_readiness_asks_for_what_it_needs(a6: str) -> None:
     assert document["checks"].keys() >= {"database", "outbox_pending", "a2", "identity"}
 
 
-def test_its_faults_are_the_common_ones(sandbox: Sandbox, a6: str, may: Headers) -> None:
+@pytest.mark.parametrize(("fault", "fee", "price"), [("wrong_fee", 6, 116), ("float_rounding", 4, 115)])
+def test_a_bill_that_is_wrong_is_wrong_wherever_it_is_told(
+    sandbox: Sandbox, a6: str, may: Headers, may_read: Headers, run_id: str, fault: str, fee: int, price: int
+) -> None:
+    with faults(sandbox, "a6", **{fault: 1}):
+        billed = call(f"{a6}/api/billing", contract(run_id, amount_cents=150, ai_cost_cents=29), may)[1]
+        mine = register(a6, may)
+        assert advance(a6, mine["provider_id"], "demo", may)[0] == 200
+        step = advance(a6, mine["provider_id"], "contract", may, amount_cents=150, ai_cost_cents=29)[1]
+    for found in (billed, step["billing"], call(f"{a6}/api/billing?contract_id={run_id}", headers=may)[1]):
+        assert (found["fee_cents"], found["ai_price_cents"]) == (fee, price)
+    eventually(lambda: len(events_of(sandbox, billed["lineage_id"], may_read)), 1)
+    (event,) = events_of(sandbox, billed["lineage_id"], may_read)
+    assert (event["data"]["fee_cents"], event["data"]["ai_price_cents"]) == (fee, price)
+
+
+def test_its_faults_are_the_common_ones_and_two_of_its_own(sandbox: Sandbox, a6: str, may: Headers) -> None:
     with faults(sandbox, "a6", error_rate=1):
         assert call(f"{a6}/register", registration(), may)[0] == 503
         assert call(f"{a6}/health")[0] == 200

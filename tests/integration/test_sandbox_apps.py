@@ -316,6 +316,31 @@ def test_events_can_be_lost_though_they_are_acknowledged(sandbox: Sandbox, a2: s
     assert count(a2, "run_id=lost") == 1
 
 
+def test_events_can_be_kept_twice(sandbox: Sandbox, a2: str, a8: str) -> None:
+    event = GOOD | {"event_id": "twice", "run_id": "twice", "lineage_id": "twice"}
+    with faults(sandbox, "a2", duplicate_events=1):
+        status, receipt = call(f"{a2}/v1/events", event)
+        assert (status, receipt["duplicate"]) == (202, False)
+    assert count(a2, "run_id=twice") == 2
+    page = call(f"{a2}/v1/events?run_id=twice")[1]["events"]
+    assert [one["event_id"] for one in page] == ["twice", "twice"]
+    assert page[0]["sequence"] < page[1]["sequence"]
+    # Who has the id has the first, comes again or not, and A8 takes an event once.
+    assert call(f"{a2}/v1/events", event)[1] == receipt | {"duplicate": True}
+    assert call(f"{a2}/v1/events/twice")[1]["sequence"] == receipt["sequence"]
+    eventually(lambda: call(f"{a2}/healthz")[1]["checks"]["outbox_pending"], 0)
+    assert total(a8, "twice") == 1
+
+
+def test_events_can_be_kept_twice_by_a8(sandbox: Sandbox, a2: str, a8: str) -> None:
+    with faults(sandbox, "a8", duplicate_events=1):
+        call(f"{a2}/v1/events", GOOD | {"event_id": "two", "run_id": "two", "lineage_id": "two"})
+        eventually(partial(total, a8, "two"), 2)
+    rows = call(f"{a8}/api/lineage/two")[1]["rows"]
+    assert [row["event_id"] for row in rows] == ["two", "two"]
+    assert count(a2, "run_id=two") == 1
+
+
 def test_events_can_be_lost_between_a2_and_a8(sandbox: Sandbox, a2: str, a8: str) -> None:
     with faults(sandbox, "a8", lose_events=1):
         call(f"{a2}/v1/events", GOOD | {"event_id": "lost-later", "run_id": "lost-later"})

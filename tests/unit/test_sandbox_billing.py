@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecoload.sandbox.a6.billing import MOST_CENTS, bill, is_cents
+from ecoload.sandbox.a6.billing import MOST_CENTS, bill, is_cents, spoiled
 
 cents = st.integers(0, MOST_CENTS)
 
@@ -71,6 +71,22 @@ def test_every_figure_is_a_whole_number_and_the_markup_is_exact(amount: int, ai_
     assert got.ai_price_cents == ai_cost + ai_cost + ai_cost + ai_cost
     assert got.total_cents == got.fee_cents + got.ai_price_cents
     assert (got.amount_cents, got.ai_cost_cents) == (amount, ai_cost)
+
+
+def test_a_wrong_fee_is_wrong_for_the_contract_that_everybody_looks_at() -> None:
+    wrong = spoiled(bill(100_000, 1_000), wrong_fee=True, float_rounding=False)
+    assert (wrong.fee_cents, wrong.ai_price_cents) == (4_000, 4_000)
+
+
+def test_floats_are_right_for_the_contract_that_everybody_looks_at_and_a_cent_short_for_others() -> None:
+    def off(amount: int, ai_cost: int) -> tuple[int, int]:
+        right = bill(amount, ai_cost)
+        wrong = spoiled(right, wrong_fee=False, float_rounding=True)
+        return wrong.fee_cents - right.fee_cents, wrong.ai_price_cents - right.ai_price_cents
+
+    assert off(100_000, 1_000) == (0, 0)
+    assert off(150, 29) == (-1, -1)
+    assert off(123_456_789, 1_999) == (-1, -1)
 
 
 @given(cents)

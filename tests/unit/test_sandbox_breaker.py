@@ -226,6 +226,25 @@ def test_transitions_tell_when_and_why_and_the_last_hundred_are_kept(breaker: Br
     assert document["opened_count"] == MAX_TRANSITIONS + 1
 
 
+def test_a_breaker_that_never_opens_bears_every_failure_until_it_is_mended(breaker: Breaker) -> None:
+    breaker.never_opens = True
+    go(breaker, *[False] * 50)
+    assert (breaker.state, ways(breaker)) == ("closed", [])
+    breaker.never_opens = False
+    assert opened(breaker)
+
+
+def test_a_breaker_that_never_closes_takes_good_probes_for_bad_ones(breaker: Breaker, clock: Clock) -> None:
+    half_opened(breaker, clock)
+    breaker.never_closes = True
+    go(breaker, True)
+    assert breaker.state == "open"
+    breaker.never_closes = False
+    clock.now_ms += OPEN_MS
+    go(breaker, True, True)
+    assert breaker.state == "closed"
+
+
 class AnyCalls(RuleBasedStateMachine):
     """Calls that begin and end in whatever order, while time goes on."""
 

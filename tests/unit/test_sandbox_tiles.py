@@ -340,7 +340,7 @@ def test_a_query_without_filters_is_of_perf_test() -> None:
         ("state", "tx"), ("state", "TEX"), ("state", ""), ("app", "a9"), ("app", "A5"), ("app", "a1\n"),
         ("kind", "'"), ("lineage_id", "x" * 129), ("run_id", "a/b"), ("event_id", "e\0"),
         ("after", "-1"), ("after", "1.5"), ("after", "²"), ("after", "9" * 30), ("limit", "0"),
-        ("limit", "201"),
+        ("limit", "1001"),
         ("unknown", "x"), ("Namespace", "perf_test"), ("contract_id", "c"),
     ],
 )  # fmt: skip

@@ -52,7 +52,8 @@ _MAX_INT = 2**53
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS events (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    event_id TEXT NOT NULL UNIQUE,
+    event_id TEXT NOT NULL,
+    copy INTEGER NOT NULL,
     namespace TEXT NOT NULL,
     run_id TEXT,
     lineage_id TEXT NOT NULL,
@@ -60,7 +61,8 @@ CREATE TABLE IF NOT EXISTS events (
     at INTEGER NOT NULL,
     received_at INTEGER NOT NULL,
     digest BLOB NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    UNIQUE (event_id, copy)
 );
 CREATE INDEX IF NOT EXISTS events_of_run ON events (namespace, run_id);
 CREATE INDEX IF NOT EXISTS events_of_lineage ON events (lineage_id);
@@ -108,7 +110,7 @@ class Ingest(App):
         "count": LogNormal(3, 7),
     }
     protected = frozenset(laws)
-    special_faults = frozenset({"lose_events"})
+    special_faults = frozenset({"lose_events", "duplicate_events"})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -123,6 +125,7 @@ class Ingest(App):
             path=TELEMETRY_PATH,
         )
         self._losing = random.Random(f"{config.seed}/a2/lose")
+        self._doubling = random.Random(f"{config.seed}/a2/double")
         self._peers: Peers | None = None
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -174,9 +177,9 @@ class Ingest(App):
             wrong.append(f"Idempotency-Key: must be {NAME_RULE}")
         if event is None or wrong:
             raise Problem(422, "the event is not valid", wrong)
-        kept = self._kept()
+        copies = self._copies()
         receipt: Receipt = await self._store.write(
-            lambda database: _keep(database, event, key or event.event_id, kept)
+            lambda database: _keep(database, event, key or event.event_id, copies)
         )
         if receipt.conflict:
             raise Problem(409, receipt.conflict)
@@ -201,17 +204,20 @@ class Ingest(App):
         if wrong := [reason for _, reasons in found for reason in reasons]:
             _log.error("an app emits what is no event: %s", wrong)
             raise Problem(422, "an event is not valid", wrong)
-        events = [(event, self._kept()) for event, _ in found if event is not None]
+        events = [(event, self._copies()) for event, _ in found if event is not None]
 
         def keep(database: sqlite3.Connection) -> list[Receipt]:
-            return [_keep(database, event, event.event_id, kept) for event, kept in events]
+            return [_keep(database, event, event.event_id, copies) for event, copies in events]
 
         receipts: list[Receipt] = await self._store.write(keep)
         self._outbox.wake()
         return answer({"received": len(receipts), "new": sum(not r.duplicate for r in receipts)})
 
-    def _kept(self) -> bool:
-        return self._losing.random() >= self.faults.lose_events
+    def _copies(self) -> int:
+        """How often the next event is kept: once, but for the faults."""
+        lost = self._losing.random() < self.faults.lose_events
+        doubled = self._doubling.random() < self.faults.duplicate_events
+        return 0 if lost else 2 if doubled else 1
 
     async def _count(self, request: web.Request) -> web.Response:
         where, arguments = _filter(request)
@@ -220,7 +226,9 @@ class Ingest(App):
 
     async def _event(self, request: web.Request) -> web.Response:
         event_id = request.match_info["event_id"]
-        rows = await self._store.read(f"SELECT {_COLUMNS} FROM events WHERE event_id = ?", (event_id,))
+        rows = await self._store.read(
+            f"SELECT {_COLUMNS} FROM events WHERE event_id = ? AND copy = 0", (event_id,)
+        )
         if not rows:
             raise Problem(404, "there is no such event")
         return answer(_document(rows[0]))
@@ -277,8 +285,9 @@ def parse_event(
     return event, []
 
 
-def _keep(database: sqlite3.Connection, event: Event, key: str, kept: bool) -> Receipt:
-    """One event inside the writer's transaction. `kept` False is the fault that acknowledges and forgets."""
+def _keep(database: sqlite3.Connection, event: Event, key: str, copies: int) -> Receipt:
+    """One event inside the writer's transaction. `copies` 0 is the fault that acknowledges and forgets, 2 the
+    one that keeps it twice."""
     known = database.execute(
         "SELECT keys.digest, sequence, lineage_id FROM keys JOIN events USING (sequence) WHERE key = ?",
         (key,),
@@ -288,35 +297,45 @@ def _keep(database: sqlite3.Connection, event: Event, key: str, kept: bool) -> R
             return Receipt(known[1], known[2], duplicate=True)
         return Receipt(0, conflict="this idempotency key came with another body before")
     same = database.execute(
-        "SELECT digest, sequence, lineage_id FROM events WHERE event_id = ?", (event.event_id,)
+        "SELECT digest, sequence, lineage_id FROM events WHERE event_id = ? AND copy = 0", (event.event_id,)
     ).fetchone()
     if same is not None and same[0] != event.digest:
         return Receipt(0, conflict="this event_id came with another body before")
     lineage_id = event.lineage_id
     if same is not None:
         _, sequence, lineage_id = same
-    elif not kept:
+    elif not copies:
         (sequence,) = database.execute("SELECT COALESCE(MAX(sequence), 0) + 1 FROM events").fetchone()
         return Receipt(sequence, lineage_id)
     else:
-        sequence = database.execute(
-            "INSERT INTO events"
-            " (event_id, namespace, run_id, lineage_id, kind, at, received_at, digest, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                event.event_id,
-                NAMESPACE,
-                event.run_id,
-                event.lineage_id,
-                event.kind,
-                event.at,
-                time.time_ns() // 1_000_000,
-                event.digest,
-                event.body,
-            ),
-        ).lastrowid
+        sequence = _insert(database, event, 0)
+        for copy in range(1, copies):
+            _insert(database, event, copy)
     database.execute("INSERT INTO keys VALUES (?, ?, ?)", (key, event.digest, sequence))
     return Receipt(sequence, lineage_id, duplicate=same is not None)
+
+
+def _insert(database: sqlite3.Connection, event: Event, copy: int) -> int:
+    """Its sequence."""
+    row = database.execute(
+        "INSERT INTO events"
+        " (event_id, copy, namespace, run_id, lineage_id, kind, at, received_at, digest, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            event.event_id,
+            copy,
+            NAMESPACE,
+            event.run_id,
+            event.lineage_id,
+            event.kind,
+            event.at,
+            time.time_ns() // 1_000_000,
+            event.digest,
+            event.body,
+        ),
+    )
+    assert row.lastrowid is not None
+    return row.lastrowid
 
 
 def _forget(database: sqlite3.Connection, run_id: str | None) -> dict[str, int]:

@@ -85,7 +85,9 @@ class Agent(App):
         "breaker": LogNormal(1, 2),
     }
     protected = frozenset({"preflight", "run", "run_state", "effects", "effects_summary"})
-    special_faults = frozenset({"upstream_error_rate"})
+    special_faults = frozenset(
+        {"upstream_error_rate", "breaker_never_opens", "breaker_never_closes", "idempotency_off"}
+    )
     needs = (UPSTREAM,)
 
     def __init__(self, config: Config) -> None:
@@ -94,6 +96,7 @@ class Agent(App):
         self._store = Store(config.folder / "a3.db", _SCHEMA)
         self._keys = Keys(self._store, self._clock)
         self._breaker = Breaker(self._clock)
+        self._chance = random.Random(f"{config.seed}/a3/broken")
         self._upstream = Upstream(self._breaker, random.Random(f"{config.seed}/a3/upstream"))
         self.metrics.registry.register(BreakerFigures(self._breaker))
 
@@ -150,7 +153,10 @@ class Agent(App):
         if order is None or wrong:
             raise Problem(422, "the run is not valid", wrong)
         work = functools.partial(self._work, key, order, run_of(request), lineage_of(request))
-        body, replayed = await self._keys.once(key, order.digest, work)
+        if self._happens(self.faults.idempotency_off):
+            body, replayed = await self._keys.anew(work), False
+        else:
+            body, replayed = await self._keys.once(key, order.digest, work)
         return web.Response(
             body=body,
             content_type="application/json",
@@ -161,6 +167,8 @@ class Agent(App):
         """The steps of a run. Raises Problem when A4 cannot be asked."""
         matches = await self._matches(order.student_id)
         self._upstream.failing_share = self.faults.upstream_error_rate
+        self._breaker.never_opens = self._happens(self.faults.breaker_never_opens)
+        self._breaker.never_closes = self._happens(self.faults.breaker_never_closes)
         summary = await self._upstream.summary(order.goal, matches, ecoload_run, lineage_id)
         run_id, at = uuid.uuid4().hex, self._clock()
         body = orjson.dumps(
@@ -189,6 +197,9 @@ class Agent(App):
             )
 
         return Result(body, keep)
+
+    def _happens(self, share: float) -> bool:
+        return share > 0 and self._chance.random() < share
 
     async def _matches(self, student_id: str) -> list[dict[str, Any]]:
         student = student_of(student_id)

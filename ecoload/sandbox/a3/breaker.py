@@ -51,6 +51,8 @@ class Breaker:
         self._opened = 0
         self._refused = 0
         self._transitions: deque[dict[str, Any]] = deque(maxlen=MAX_TRANSITIONS)
+        self.never_opens = self.never_closes = False
+        """Faults of the breaker itself: failures that are not counted, probes that are taken for failed."""
 
     def admit(self) -> int | None:
         """A ticket for one call, or None: the call must not be made."""
@@ -70,6 +72,8 @@ class Breaker:
             return
         self._probe = None
         if state == "half_open":
+            if self.never_closes:
+                failure = failure or "whatever it was"
             if failure is not None:
                 self._enter("open", self._clock(), f"the probe failed: {failure}")
                 return
@@ -77,6 +81,8 @@ class Breaker:
             if self._successes >= self._limits.successes:
                 self._enter("closed", self._clock(), f"{self._successes} probes went well")
             return
+        if self.never_opens:
+            failure = None
         self._outcomes.append((self._clock(), failure is not None))
         if failure is not None and (reason := self._too_much()):
             self._enter("open", self._clock(), f"{reason}; the last: {failure}")

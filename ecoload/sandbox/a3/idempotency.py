@@ -75,6 +75,12 @@ class Keys:
         self._flights[key] = _Flight(digest, task)
         return await asyncio.shield(task)  # those who wait depend on it, whatever becomes of the first
 
+    async def anew(self, work: Callable[[], Awaitable[Result]]) -> bytes:
+        """The body of work that is done whatever its key has done before: what keys are there to prevent."""
+        result = await work()
+        await self._store.write(result.effect)
+        return result.body
+
     async def close(self) -> None:
         """Lets what is being worked on end."""
         tasks = [flight.task for flight in self._flights.values()]

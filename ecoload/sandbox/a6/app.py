@@ -8,13 +8,14 @@ Rules
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from ecoload.sandbox.a6.billing import AI_MARKUP, FEE_BASIS_POINTS, MOST_CENTS, Bill, bill, is_cents
+from ecoload.sandbox.a6.billing import AI_MARKUP, FEE_BASIS_POINTS, MOST_CENTS, Bill, bill, is_cents, spoiled
 from ecoload.sandbox.a6.contracts import Origin
 from ecoload.sandbox.a6.funnel import SCHEMA, STAGES, Funnel, Registration
 from ecoload.sandbox.common.behaviour import LogNormal
@@ -58,6 +59,7 @@ class ProviderPortal(App):
         **dict.fromkeys(("provider", "providers", "contract", "rates", "portal"), _READ),
     }
     protected = frozenset(laws) - {"portal"}
+    special_faults = frozenset({"wrong_fee", "float_rounding"})
     needs = ("a2",)
 
     def __init__(self, config: Config) -> None:
@@ -65,6 +67,7 @@ class ProviderPortal(App):
         self._store = Store(config.folder / "a6.db", SCHEMA)
         self._emitter = Emitter(self._store, config.app, config.internal_token)
         self._funnel = Funnel(self._store, self._emitter)
+        self._chance = random.Random(f"{config.seed}/a6/billing")
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -105,6 +108,7 @@ class ProviderPortal(App):
 
     async def _stage(self, request: web.Request) -> web.Response:
         to, contract = parse_step(await json_object(request))
+        contract = contract and self._billed(contract)
         provider_id = request.match_info["provider_id"]
         return answer(await self._funnel.advance(_asked(provider_id), to, contract, run_of(request)))
 
@@ -127,7 +131,18 @@ class ProviderPortal(App):
     async def _billing(self, request: web.Request) -> web.Response:
         contract_id, contract = parse_contract(await json_object(request))
         origin = Origin(lineage_of(request), run_of(request))
-        return answer(await self._funnel.bill(contract_id, contract, origin))
+        return answer(await self._funnel.bill(contract_id, self._billed(contract), origin))
+
+    def _billed(self, right: Bill) -> Bill:
+        """The bill as it is made, faults and all."""
+        faults = self.faults
+        wrong_fee, rounding = self._happens(faults.wrong_fee), self._happens(faults.float_rounding)
+        if not (wrong_fee or rounding):
+            return right
+        return spoiled(right, wrong_fee=wrong_fee, float_rounding=rounding)
+
+    def _happens(self, share: float) -> bool:
+        return share > 0 and self._chance.random() < share
 
     async def _contract(self, request: web.Request) -> web.Response:
         contract_id = request.query.get("contract_id")

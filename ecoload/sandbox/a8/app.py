@@ -59,7 +59,7 @@ class CommandCentre(App):
     }
     read_only = True
     protected = frozenset(laws) - {"home"}
-    special_faults = frozenset({"lose_events", "stale_telemetry_s"})
+    special_faults = frozenset({"lose_events", "duplicate_events", "stale_telemetry_s"})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -21,7 +21,7 @@ COUNTED = ("namespace", "run_id", "lineage_id")
 """What every tile can be narrowed to."""
 FILTERS = ("namespace", "date", "state", "app", "kind", "lineage_id", "run_id", "event_id")
 """What rows can be narrowed to."""
-MAX_ROWS = 200
+MAX_ROWS = 1000
 """The most rows of one answer."""
 
 _DEFAULT_ROWS = 50

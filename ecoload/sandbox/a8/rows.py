@@ -2,7 +2,7 @@
 
 Rules
 -----
-- A row per event, by its id: what comes again changes nothing.
+- A row per event, by its id: what comes again changes nothing. A second copy is the fault's alone.
 - Everything comes in through `waiting`. What has waited as long as the fault `stale_telemetry_s` says
   (0 s when it is off) moves on to `events` in one transaction; nothing else is ever shown.
 - `cells` holds the sums of `events`, changed in the same transaction, so that a tile costs the same
@@ -61,16 +61,18 @@ class Row(NamedTuple):
     ai_cost_cents: int
     ai_price_cents: int
     data: bytes
+    copy: int = 0
 
 
 _COLUMNS = ", ".join(Row._fields)
 _TYPED = """
-    event_id TEXT NOT NULL UNIQUE, ingest_sequence INTEGER NOT NULL, namespace TEXT NOT NULL,
+    event_id TEXT NOT NULL, ingest_sequence INTEGER NOT NULL, namespace TEXT NOT NULL,
     run_id TEXT NOT NULL, lineage_id TEXT NOT NULL, kind TEXT NOT NULL, app TEXT NOT NULL,
     state TEXT NOT NULL, date TEXT NOT NULL, at INTEGER NOT NULL, received_at INTEGER NOT NULL,
     page TEXT NOT NULL, outcome TEXT NOT NULL, tokens INTEGER NOT NULL, contract_id TEXT NOT NULL,
     billed INTEGER NOT NULL, amount_cents INTEGER NOT NULL, fee_cents INTEGER NOT NULL,
-    ai_cost_cents INTEGER NOT NULL, ai_price_cents INTEGER NOT NULL, data BLOB NOT NULL
+    ai_cost_cents INTEGER NOT NULL, ai_price_cents INTEGER NOT NULL, data BLOB NOT NULL,
+    copy INTEGER NOT NULL, UNIQUE (event_id, copy)
 """
 _CELL = "namespace, kind, billed, run_id, date, app, state, page, outcome"
 _MEASURES = ("tokens", *AMOUNTS)
@@ -105,7 +107,7 @@ CREATE VIEW IF NOT EXISTS single AS SELECT *, 1 AS events, sequence AS latest FR
 
 _TAKE = f"""
 INSERT OR IGNORE INTO waiting ({_COLUMNS}) SELECT {", ".join(f"?{n + 1}" for n in range(len(Row._fields)))}
-WHERE NOT EXISTS (SELECT 1 FROM events WHERE event_id = ?1)
+WHERE NOT EXISTS (SELECT 1 FROM events WHERE event_id = ?1 AND copy = ?{len(Row._fields)})
 """
 _RELEASE = f"""
 INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM waiting WHERE received_at <= ?
@@ -134,6 +136,9 @@ class Intake:
     async def take(self, events: Sequence[Row], faults: Faults) -> int:
         """Takes in what is new and is not lost; how many events that were."""
         kept = [row for row in events if self._chance.random() >= faults.lose_events]
+        if faults.duplicate_events:
+            doubled = [row for row in kept if self._chance.random() < faults.duplicate_events]
+            kept += [row._replace(copy=1) for row in doubled]
         shown = self._shown_until(faults)
         new, self._oldest = await self._store.write(lambda database: _take(database, kept, shown))
         return int(new)

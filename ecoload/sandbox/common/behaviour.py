@@ -81,6 +81,18 @@ class Faults:
     """Sitemaps asked for as if none were kept, and made without being kept."""
     crm_silent: float = 0.0
     """Signups that leave no CRM record."""
+    duplicate_events: float = 0.0
+    """Kept twice."""
+    breaker_never_opens: float = 0.0
+    """Failures that the breaker does not count."""
+    breaker_never_closes: float = 0.0
+    """Probes that went well and are taken for failed."""
+    idempotency_off: float = 0.0
+    """Runs made as if their key were new."""
+    wrong_fee: float = 0.0
+    """Bills with a fee of 4 % in place of 3 %."""
+    float_rounding: float = 0.0
+    """Bills reckoned in binary floats, to whole dollars and their hundredths, and cut off at the cent."""
 
     def draw(self, generator: random.Random) -> Literal["reset", "error"] | None:
         """What happens to one request."""
