@@ -120,12 +120,12 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
     """Carries out a plan that is prepared. Whoever has taken the signals over says so by `heard`."""
     plan, started = request.plan, datetime.now(UTC)
     run_id = f"{started:%Y%m%dT%H%M%S}-{plan.app}-{plan.profile}-{os.urandom(2).hex()}"
-    folder = _folder(request.folder or request.out / run_id, plan)
+    folder = begun(request.folder or request.out / run_id, plan)
     with ExitStack() as stack:
         if not request.held:
             stack.enter_context(locked(plan, str(folder)))
         raise_file_limit(plan)
-        grant = _granted(request, plan, run_id, folder)
+        grant = granted(request, plan, run_id, folder)
         tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))
         beside = Beside(plan, run_id, tokens, request.secrets.values())
         version = beside.version()
@@ -172,7 +172,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
     return Finished(judge(plan, figures, facts), folder, answered, course.broken, course.disk_problem)
 
 
-def _granted(request: Request, plan: Plan, run_id: str, folder: Path) -> Grant | None:
+def granted(request: Request, plan: Plan, run_id: str, folder: Path) -> Grant | None:
     """The grant of a run that needs one, kept in its folder."""
     asked = asked_of(plan)
     if not asked.reasons:
@@ -332,7 +332,8 @@ def _waited(seconds: float, presses: list[int]) -> bool:
     return bool(presses)
 
 
-def _folder(folder: Path, plan: Plan) -> Path:
+def begun(folder: Path, plan: Plan) -> Path:
+    """Makes the folder of a run, with its plan in it. Raises OutputFailed."""
     try:
         folder.mkdir(parents=True)
         (folder / "plan.json").write_bytes(orjson.dumps(to_tree(plan), option=orjson.OPT_INDENT_2))
@@ -383,8 +384,8 @@ def judged_again(folder: Path) -> dict[str, Any]:
 
     Raises UsageError where the folder is not a run's.
     """
-    own = folder / "run.json"
-    if own.exists():
+    own = next((folder / name for name in ("run.json", "flow.json") if (folder / name).exists()), None)
+    if own is not None:
         try:
             result = orjson.loads(read_plain(own, MOST_BYTES))
         except orjson.JSONDecodeError as error:

@@ -18,6 +18,7 @@ from ecoload import __version__
 from ecoload.cli.artifacts import cleanup, export
 from ecoload.cli.comparing import compare, import_group
 from ecoload.cli.cross_check import cross_check
+from ecoload.cli.flow import flow
 from ecoload.cli.k6 import export_k6
 from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
 from ecoload.cli.suite import readiness, suite
@@ -31,7 +32,7 @@ def ecoload() -> None:
     """Puts load on an ecosystem of services, measures it truthfully, and judges it."""
 
 
-for command in (suite, readiness, export, export_k6, cross_check, cleanup, compare, import_group):
+for command in (suite, flow, readiness, export, export_k6, cross_check, cleanup, compare, import_group):
     ecoload.add_command(command)
 
 
@@ -174,6 +175,7 @@ def approve(
 def validate(**shared: Any) -> int:
     """Check every file of a workspace, and send nothing."""
     from ecoload.guard.rules import check_plan, check_watched
+    from ecoload.spec.flow_planning import make_flow
 
     options = Options(**shared)
     workspace = options.workspace()
@@ -182,12 +184,16 @@ def validate(**shared: Any) -> int:
         for profile in workspace.profile_names:
             check_plan(options.plan(workspace, app, profile))
             count += 1
+    for name in workspace.flows:
+        addresses, embedded = options.addresses(workspace, None)
+        check_plan(make_flow(workspace, name, base_urls=addresses, embedded=embedded))
     if workspace.targets.phases:
         suite = Choice().suite(options, workspace)
         for _, run in suite.runs:
             check_plan(run.warmed or run.plan)
         check_watched(suite.phases[0].runs[0].plan, suite.watched)
-    click.echo(f"{options.targets}: {len(workspace.apps)} apps, {count} plans, all sound")
+    found = f"{len(workspace.apps)} apps, {count} plans, {len(workspace.flows)} flows"
+    click.echo(f"{options.targets}: {found}, all sound")
     return 0
 
 
@@ -201,12 +207,17 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
     """Write the reports of a run's FOLDER again; rebuilds them where the run was killed."""
     import orjson
 
+    from ecoload.report.flow import print_flow, write_flow_reports
     from ecoload.report.folder import write_reports
     from ecoload.report.terminal import print_result
     from ecoload.run import judged_again
 
     result = judged_again(folder)
     try:
+        if result.get("kind") == "flow":
+            write_flow_reports(folder, result)
+            print_flow(result, folder)
+            return 0
         write_reports(folder, result, junit=junit)
         if as_json:
             click.echo(orjson.dumps(result | {"folder": str(folder)}, option=orjson.OPT_INDENT_2))

@@ -233,7 +233,7 @@ class _Call:
 
         found: dict[str, dict[str, str]] = {}
         for _, run in suite.runs:
-            found.setdefault(run.app, {}).update(resolve_secrets(run.plan, environ, self.root))
+            found.setdefault(run.name, {}).update(resolve_secrets(run.plan, environ, self.root))
         return found
 
     def _grant(

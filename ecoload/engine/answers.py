@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -109,10 +110,7 @@ def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_b
     on_headers = [
         (name.lower().encode(), _expectation(expect, scope, _OF_HEADERS)) for name, expect in check.headers
     ]
-    on_json = [
-        (_json_paths(path) if expect.operator == "each" else _json_path(path), _expectation(expect, scope))
-        for path, expect in check.json
-    ]
+    on_json = [(_finder(path, expect), _expectation(expect, scope)) for path, expect in check.json]
     on_body = [_expectation(expect, scope) for expect in check.body]
     takers = [(_taker(capture), scope.slot(capture.name)) for capture in captures]
     needs_json = bool(on_json) or any(c.source == "json" for c in captures)
@@ -156,6 +154,90 @@ def compile_judge(check: Check, captures: Sequence[Capture], scope: Scope, max_b
     return judge
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What decided of an answer: `of` is what was looked at, `found` None where it is not there."""
+
+    outcome: Outcome
+    of: str = ""
+    operator: str = ""
+    wanted: Any = None
+    found: Any = None
+
+
+def compile_inspection(
+    check: Check, captures: Sequence[Capture], scope: Scope, max_body: int
+) -> Callable[[Answer, Values], Finding]:
+    """As `compile_judge`, the status included, for who asks one request at a time and wants to know why.
+    Values are compared exactly: 3000.0 is not 3000."""
+    parts: list[tuple[str, Callable[[Answer, Any], Any], Expect, Callable[[Any, Values], bool], Getter]] = []
+
+    def add(
+        of: str, find: Callable[[Answer, Any], Any], expect: Expect, operators: Mapping[str, Operator]
+    ) -> None:
+        holds, wanted = _expectation(expect, scope, operators), scope.getter(expect.operand)
+        parts.append((of, find, expect, holds, wanted))
+
+    for name, expect in check.headers:
+        add(f"header {name}", _header_of(name), expect, _OF_HEADERS)
+    for path, expect in check.json:
+        add(path, _document_at(_finder(path, expect)), expect, _EXACT)
+    for expect in check.body:
+        add("the body", lambda answer, document: answer.body.decode("utf-8", "replace"), expect, _OPERATORS)
+    takers = [(capture, _taker(capture), scope.slot(capture.name)) for capture in captures]
+    needs_json = bool(check.json) or any(c.source == "json" for c in captures)
+
+    def inspect(answer: Answer, values: Values) -> Finding:
+        right = answer.status in check.status if check.status else 200 <= answer.status < 400
+        if not right:
+            wanted: Any = list(check.status) or "200 to 399"
+            return Finding(Outcome.HTTP_ERROR, "status", "eq", wanted, answer.status)
+        body = decode_body(answer.headers, answer.body, max_body)
+        if isinstance(body, Outcome):
+            return Finding(body, "the body")
+        document: Any = _MISSING
+        if needs_json:
+            try:
+                document = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                return Finding(Outcome.CHECK_FAILED, "the body", "eq", "JSON", "no JSON")
+        for of, find, expect, holds, get in parts:
+            found = find(answer, document)
+            if not holds(found, values):
+                missing = found is _MISSING
+                return Finding(
+                    Outcome.CHECK_FAILED, of, expect.operator, get(values), None if missing else found
+                )
+        took_ns = answer.last - answer.begin
+        if check.duration_ns is not None and took_ns > check.duration_ns:
+            return Finding(
+                Outcome.CHECK_FAILED, "duration in ms", "le", check.duration_ns / 1e6, took_ns / 1e6
+            )
+        for capture, take, slot in takers:
+            value = take(answer, body, document)
+            if value is _MISSING:
+                of = f"{capture.source} {capture.argument}".strip()
+                return Finding(Outcome.CAPTURE_FAILED, of, "exists", True)
+            values[slot] = value
+        return Finding(Outcome.OK)
+
+    return inspect
+
+
+def _header_of(name: str) -> Callable[[Answer, Any], Any]:
+    key = name.lower().encode()
+
+    def find(answer: Answer, document: Any) -> Any:
+        value = header(answer.headers, key)
+        return _MISSING if value is None else value.decode("latin-1")
+
+    return find
+
+
+def _document_at(find: Callable[[Any], Any]) -> Callable[[Answer, Any], Any]:
+    return lambda answer, document: find(document)
+
+
 def find_json(path: str) -> Callable[[Any], Any]:
     """A function from a document to the value at a JSON path; it raises LookupError where there is none."""
     find = _json_path(path)
@@ -194,6 +276,17 @@ def _equal(found: Any, wanted: Any) -> bool:
     return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
+def _same(found: Any, wanted: Any) -> bool:
+    """Equal, and of the same kinds all through: an amount in whole cents is no float."""
+    if type(found) is not type(wanted):
+        return False
+    if isinstance(found, dict):
+        return found.keys() == wanted.keys() and all(_same(found[key], wanted[key]) for key in found)
+    if isinstance(found, list):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    return bool(found == wanted)
+
+
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def ordered(found: Any, wanted: Any) -> bool:
         try:
@@ -215,6 +308,11 @@ def _length(found: Any, wanted: Any) -> bool:
 def _each(found: Any, wanted: Any) -> bool:
     """All of them, and at least one: an empty list proves nothing."""
     return bool(found) and all(_equal(value, wanted) for value in found)
+
+
+def _all(found: Any, wanted: Any) -> bool:
+    """These values, no other, in this order."""
+    return len(found) == len(wanted) and all(map(_equal, found, wanted))
 
 
 def _read(compare: Operator) -> Operator:
@@ -243,8 +341,20 @@ _OPERATORS: dict[str, Operator] = {
     "matches": lambda found, wanted: re.search(wanted, as_text(found)) is not None,
     "length": _length,
     "each": _each,
+    "all": _all,
+}
+_EXACT = _OPERATORS | {
+    "eq": _same,
+    "ne": lambda found, wanted: not _same(found, wanted),
+    "each": lambda found, wanted: bool(found) and all(_same(value, wanted) for value in found),
+    "all": lambda found, wanted: _same(list(found), wanted),
 }
 _OF_HEADERS = _OPERATORS | {name: _read(_OPERATORS[name]) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
+
+
+def _finder(path: str, expect: Expect) -> Callable[[Any], Any]:
+    """What the expectation looks at: one value at the path, or all of them."""
+    return _json_paths(path) if expect.operator in ("each", "all") else _json_path(path)
 
 
 def _json_path(path: str) -> Callable[[Any], Any]:

@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
+HIDDEN = "(hidden)"
+"""What stands where a secret stood."""
 LEAST = 4
 """Characters of a secret that is looked for."""
 
@@ -20,6 +23,14 @@ def holds_secret(document: Any, secrets: Iterable[str]) -> bool:
     """Whether one of the secrets stands in a JSON document."""
     texts = [json.dumps(document, ensure_ascii=False), *_texts(document)]
     return any(secret in text for secret in secrets if len(secret) >= LEAST for text in texts)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """`text` with a mark in place of each secret, as it stands, in a URL or in JSON."""
+    for secret in sorted({secret for secret in secrets if len(secret) >= LEAST}, key=len, reverse=True):
+        for spelling in dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1])):
+            text = text.replace(spelling, HIDDEN)
+    return text
 
 
 def _texts(document: Any) -> Iterator[str]:

@@ -54,4 +54,5 @@ def carry_out(
 ) -> tuple[int, bytes]:
     """Status and body of the answer. Raises ProbeFailed where there is none."""
     request = render(plan, step, run_id, secrets, token)
-    return deliver(plan.origins[step.origin], request.method, request.target, request.data)
+    reply = deliver(plan.origins[step.origin], request.method, request.target, request.data)
+    return reply.status, reply.body

@@ -13,7 +13,9 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import socket
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -89,11 +91,26 @@ def exchange(
         connection.endheaders(body)
         return connection.getresponse()
 
-    return _answered(origin, f"{method} {target}", send, timeout_s)
+    reply = _answered(origin, f"{method} {target}", send, timeout_s)
+    return reply.status, reply.body
 
 
-def deliver(origin: Origin, method: str, target: str, data: bytes) -> tuple[int, bytes]:
-    """The same for a request that is rendered already: `data` is all of it."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer beside the load. Times are ns of CLOCK_MONOTONIC: when it was begun, when its connection was
+    open, its head was there, and it was whole."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    begun: int
+    connected: int
+    first: int
+    last: int
+
+
+def deliver(origin: Origin, method: str, target: str, data: bytes, timeout_s: float = TIMEOUT_S) -> Reply:
+    """The answer to a request that is rendered already: `data` is all of it. Raises ProbeFailed."""
 
     def send(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         connection.connect()
@@ -102,21 +119,25 @@ def deliver(origin: Origin, method: str, target: str, data: bytes) -> tuple[int,
         response.begin()
         return response
 
-    return _answered(origin, f"{method} {target}", send)
+    return _answered(origin, f"{method} {target}", send, timeout_s)
 
 
 def _answered(
     origin: Origin,
     said: str,
     send: Callable[[http.client.HTTPConnection], http.client.HTTPResponse],
-    timeout_s: float = TIMEOUT_S,
-) -> tuple[int, bytes]:
+    timeout_s: float,
+) -> Reply:
     if not origin.addresses:
         raise ProbeFailed(f"{origin.app}: the name {origin.host} has no address")
-    connection = _Pinned(origin, timeout_s)
+    connection, begun = _Pinned(origin, timeout_s), time.monotonic_ns()
     try:
         with send(connection) as response:
-            return response.status, response.read(MOST_BYTES)
+            first, body = time.monotonic_ns(), response.read(MOST_BYTES)
+            headers = tuple((k.encode("latin-1"), v.encode("latin-1")) for k, v in response.getheaders())
+            return Reply(
+                response.status, headers, body, begun, connection.connected_ns, first, time.monotonic_ns()
+            )
     except OSError as error:
         raise ProbeFailed(f"{origin.app}: {said} failed: {error}") from error
     except http.client.HTTPException as error:
@@ -133,12 +154,14 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, origin: Origin, timeout_s: float) -> None:
         super().__init__(origin.addresses[0], origin.port, timeout=timeout_s)
         self._origin, self._timeout_s = origin, timeout_s
+        self.connected_ns = 0
 
     def connect(self) -> None:
         self.sock = socket.create_connection((self.host, self.port), self._timeout_s)
         if self._origin.scheme == "https":
             context = client_context(self._origin)
             self.sock = context.wrap_socket(self.sock, server_hostname=self._origin.host)
+        self.connected_ns = time.monotonic_ns()
 
 
 def _target(plan: Plan, path: StringTemplate, run_id: str) -> str:

@@ -53,7 +53,7 @@ def gated_phases(suite: SuitePlan) -> Mapping[str, tuple[str, ...]]:
     for phase in suite.phases:
         reasons: list[str] = []
         for run in phase.runs:
-            reasons += [f"{run.app}: {reason}" for reason in reasons_for_approval(run.plan)]
+            reasons += [f"{run.name}: {reason}" for reason in reasons_for_approval(run.plan)]
         for batch in phase.batches:
             reasons += _reasons_together([run.plan for run in batch]) if len(batch) > 1 else []
         if reasons:

@@ -102,7 +102,7 @@ class Body:
     file_sha256: tuple[tuple[str, str], ...] = ()
 
 
-OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "exists", "contains", "matches", "length", "each")
+OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "exists", "contains", "matches", "length", "each", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +394,9 @@ class Condition:
     after_ns: int = 0
 
 
+Scalar = None | bool | int | float | str
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A declared request beside the load (read-back, counts): GET only, and a JSON path in its answer."""
@@ -409,9 +412,6 @@ class Persistence:
 
     route: int
     count: Probe
-
-
-Scalar = None | bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,10 +482,10 @@ class FlowStep:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of a flow's table: its name, and the values that `${case.NAME}` reads."""
+    """One row of a flow's table: its name, and the values that `${data.NAME}` reads."""
 
     name: str
-    values: tuple[tuple[str, Value], ...] = ()
+    values: tuple[tuple[str, Scalar], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -618,7 +618,7 @@ class Plan:
     """`(name, reference)`: `env:NAME` or `file:PATH`; never a value."""
     auth: ClientCredentials | None = None
     other_auths: tuple[tuple[str, ClientCredentials], ...] = ()
-    """Where the tokens of other apps come from that are asked beside the load, or by a flow: `(app, auth)`."""
+    """Where the tokens of the other apps come from that a flow asks, or that are asked beside a load."""
     thresholds: tuple[Condition, ...] = ()
     """Must hold over the whole run."""
     fail_when: tuple[Condition, ...] = ()

@@ -65,17 +65,23 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class AppRun:
-    """One run of a phase. `app` is `all` for the health phase, whose plan asks every app at once.
-    `warmed` is the same plan under the remedies of the app's known issues."""
+    """One run of a phase. `app` is `all` for the health phase, whose plan asks every app at once; for a flow
+    the one whose verdict it is. `warmed` is the same plan under the remedies of the app's known issues."""
 
     app: str
     plan: Plan
     warmed: Plan | None = None
 
+    @property
+    def name(self) -> str:
+        """What it is called in its phase: by its flow, else by its app."""
+        return self.app if self.plan.flow is None else self.plan.flow.name
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase: its runs in order, `parallel` of them at a time. `profile` is None for health."""
+    """One phase: its runs in order, `parallel` of them at a time. `profile` is None for health and flows.
+    `not_applicable` are the apps that declare nothing of what the phase proves."""
 
     name: str
     profile: str | None
@@ -83,6 +89,7 @@ class Phase:
     runs: tuple[AppRun, ...]
     parallel: int = 1
     optional: bool = False
+    not_applicable: tuple[str, ...] = ()
 
     @property
     def batches(self) -> tuple[tuple[AppRun, ...], ...]:
@@ -100,7 +107,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class PhaseOutline:
-    """A phase without its plans; `apps` in the order of its runs."""
+    """A phase without its plans; `apps` in the order of its runs, and their `flows` where it carries out
+    flows."""
 
     name: str
     profile: str | None
@@ -108,6 +116,14 @@ class PhaseOutline:
     optional: bool
     parallel: int
     apps: tuple[str, ...]
+    flows: tuple[str, ...] = ()
+    not_applicable: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> tuple[tuple[str, str, str], ...]:
+        """`(name, app, flow)` of each run; its folder is called by its name."""
+        flows = self.flows or ("",) * len(self.apps)
+        return tuple((flow or app, app, flow) for app, flow in zip(self.apps, flows, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +179,8 @@ class SuitePlan:
                     phase.optional,
                     phase.parallel,
                     tuple(run.app for run in phase.runs),
+                    tuple(run.plan.flow.name for run in phase.runs if run.plan.flow is not None),
+                    phase.not_applicable,
                 )
                 for phase in self.phases
             ),
@@ -196,7 +214,7 @@ def _hash(suite: SuitePlan, of: Callable[[Plan], str], *, sent: bool) -> str:
                 "name": phase.name,
                 "gate": phase.gate,
                 "optional": phase.optional,
-                "runs": [[r.app, of(r.plan), of(r.warmed) if r.warmed else None] for r in phase.runs],
+                "runs": [[r.name, of(r.plan), of(r.warmed) if r.warmed else None] for r in phase.runs],
             }
             | ({"parallel": phase.parallel} if sent else {})
             for phase in suite.phases

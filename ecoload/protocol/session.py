@@ -29,9 +29,17 @@ from ecoload.plan import Plan
 from ecoload.plan.suite import Outline, SuitePlan, Watched
 from ecoload.protocol.availability import asking, read_uptime, watching
 from ecoload.protocol.suite import Conduct, SuiteView, conduct
-from ecoload.protocol.suite_folder import AVAILABILITY, ERROR, PROTOCOL, SUITE, SuiteFolder, runs_among
+from ecoload.protocol.suite_folder import (
+    AVAILABILITY,
+    ERROR,
+    PROTOCOL,
+    RESULTS,
+    SUITE,
+    SuiteFolder,
+    runs_among,
+)
 from ecoload.spec.feeders import FILE
-from ecoload.spec.files import is_inside
+from ecoload.spec.files import FLOWS, is_inside
 from ecoload.verdict.suite import FIRST, SuiteFacts, judge_suite
 from ecoload.verdict.suite_result import SuiteResult
 
@@ -122,6 +130,8 @@ def inputs_of(targets: Path, scenarios: Path, plans: Sequence[Plan]) -> dict[str
     for path in sorted(scenarios.iterdir()) if scenarios.is_dir() else ():
         if path.suffix in (".yaml", ".py") and path.is_file():
             found[f"scenarios/{path.name}"] = path
+    for path in sorted((scenarios / FLOWS).glob("*.yaml")):
+        found[f"scenarios/{FLOWS}/{path.name}"] = path
     for name in {name for plan in plans for name in (*_body_files(plan), *_certificates(plan))}:
         found[name] = root / name
     return found
@@ -161,7 +171,7 @@ def judged_from(members: Mapping[str, bytes]) -> SuiteResult:
         trees = {
             name: orjson.loads(content)
             for name, content in members.items()
-            if name.endswith(("/run.json", f"/{ERROR}"))
+            if name.endswith(tuple(f"/{result}" for result in (*RESULTS, ERROR)))
         }
         approvals, readiness = said["approvals"], said["readiness"]
         earlier = None if readiness["previous"] == FIRST else (readiness["before"], readiness["previous"])

@@ -19,7 +19,7 @@ import dataclasses
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,8 +33,10 @@ from ecoload.guard.lock import locked
 from ecoload.guard.rules import check_plan, check_watched
 from ecoload.plan import Plan
 from ecoload.plan.suite import AppRun, Gate, Outline, Phase, SuitePlan
+from ecoload.protocol.flows import carry_out_flow
 from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder, attempt_of
 from ecoload.report.diagnostics import diagnostics_markdown
+from ecoload.report.flow import SilentFlow, write_flow_reports
 from ecoload.report.folder import write_reports
 from ecoload.run import Finished, Request, View, carry_out
 from ecoload.spec.suite_planning import ALL_APPS
@@ -150,7 +152,7 @@ class _Conductor:
     def _phase(self, phase: Phase) -> None:
         for batch in phase.batches:
             cells = self._cells(phase)
-            todo = [run for run in batch if self._is_due(run, cells[run.app])]
+            todo = [run for run in batch if self._is_due(run, cells[run.name])]
             if todo:
                 self._carry_out(phase, todo)
             for run in batch:
@@ -172,11 +174,11 @@ class _Conductor:
     def _remedy(self, phase: Phase, run: AppRun) -> None:
         """Makes a run again under the remedy, where a known issue is among what failed and the remedy
         has not been tried since."""
-        cell = self._cells(phase)[run.app]
+        cell = self._cells(phase)[run.name]
         tried = bool(cell.runs) and cell.runs[-1].kind == "warmed"
         known = [i.issue for i in cell.items if i.issue and i.last.verdict == "FAIL"]
         if run.warmed is not None and known and not tried:
-            self._view.begun(phase, [run.app], f"again, after the remedy of {', '.join(known)}")
+            self._view.begun(phase, [run.name], f"again, after the remedy of {', '.join(known)}")
             with self._locked([run]):
                 self._one(phase, run, warmed=True, attempt=attempt_of(cell.runs[-1].folder), alone=True)
 
@@ -188,7 +190,7 @@ class _Conductor:
             if result.name == phase.name:
                 return False
             for cell in result.cells:
-                if cell.app == run.app and any(one.kind == "warmed" for one in cell.runs):
+                if cell.name == run.name and any(one.kind == "warmed" for one in cell.runs):
                     return any(item.issue and item.verdict is not Cell.PASS for item in cell.items)
         return False
 
@@ -197,14 +199,14 @@ class _Conductor:
     def _carry_out(self, phase: Phase, runs: Sequence[AppRun]) -> None:
         """Runs of one batch, side by side."""
         cells = self._cells(phase)
-        self._view.begun(phase, [run.app for run in runs])
+        self._view.begun(phase, [run.name for run in runs])
         alone = len(runs) == 1
-        warmed = {run.app: self._under_remedy(phase, run) for run in runs}
+        warmed = {run.name: self._under_remedy(phase, run) for run in runs}
 
         def one(run: AppRun) -> None:
-            before = [attempt_of(made.folder) for made in cells[run.app].runs]
+            before = [attempt_of(made.folder) for made in cells[run.name].runs]
             attempt = max(before, default=-1) + 1
-            self._one(phase, run, warmed=warmed[run.app], attempt=attempt, alone=alone)
+            self._one(phase, run, warmed=warmed[run.name], attempt=attempt, alone=alone)
 
         with self._locked(runs):
             if alone:
@@ -219,26 +221,33 @@ class _Conductor:
                 ended.result()
 
     def _locked(self, runs: Sequence[AppRun]) -> AbstractContextManager[None]:
-        return locked([run.plan for run in runs], str(self._how.folder.path))
+        """The targets of these runs; flows are no load and hold nobody up."""
+        loads = [run.plan for run in runs if run.plan.flow is None]
+        return locked(loads, str(self._how.folder.path)) if loads else nullcontext()
 
     def _one(self, phase: Phase, run: AppRun, *, warmed: bool, attempt: int, alone: bool) -> None:
         plan = run.warmed if warmed and run.warmed is not None else run.plan
         kind = "warmed" if warmed else "retest" if attempt else "first"
-        place = self._how.folder.place(phase.name, run.app, attempt=attempt, warmed=warmed)
-        secrets = self._how.secrets.get(run.app, {})
+        place = self._how.folder.place(phase.name, run.name, attempt=attempt, warmed=warmed)
+        secrets = self._how.secrets.get(run.name, {})
         # What plans name is read from the suite's own copy, which nobody edits meanwhile.
         workspace = self._how.folder.path / WORKSPACE
         request = Request(
             plan, workspace, place.parent, secrets, permit=self._permit, folder=place, held=True
         )
         try:
-            finished = carry_out(request, self._view.run_view(phase, run, alone=alone), self._heard)
+            if plan.flow is not None:
+                flow = carry_out_flow(request, SilentFlow(), self._heard)
+                write_flow_reports(flow.folder, flow.result)
+                result: Mapping[str, Any] = flow.result
+            else:
+                view = self._view.run_view(phase, run, alone=alone)
+                result = self._written(carry_out(request, view, self._heard), run)
         except TokenFailed as error:
             self._how.folder.failed(place, str(error))
-            self._view.ended(phase, run.app, None, str(error), kind)
+            self._view.ended(phase, run.name, None, str(error), kind)
             return
-        result = self._written(finished, run)
-        self._view.ended(phase, run.app, result, "", kind)
+        self._view.ended(phase, run.name, result, "", kind)
 
     def _permit(self, asked: Asked, _: str, __: Path) -> Grant:
         """Every run that needs an approval stands under the suite's."""
@@ -252,7 +261,7 @@ class _Conductor:
         if finished.written_problem:
             raise OutputFailed(finished.written_problem)
         if finished.broken:
-            raise WorkerFailed(f"{run.app}: the load generator broke: {'; '.join(result['notes'])}")
+            raise WorkerFailed(f"{run.name}: the load generator broke: {'; '.join(result['notes'])}")
         if result["verdict"] == "FAIL":
             text = diagnostics_markdown(result, finished.folder, self._outline)
             try:
@@ -281,4 +290,4 @@ class _Conductor:
         return next(r for r in judge_phases(self._outline, self._facts()) if r.name == phase.name)
 
     def _cells(self, phase: Phase) -> dict[str, CellResult]:
-        return {cell.app: cell for cell in self._judged(phase).cells}
+        return {cell.name: cell for cell in self._judged(phase).cells}

@@ -3,11 +3,12 @@
 Rules
 -----
 - The folder is the state. What was carried out is what stands in it, whole: a run counts where its
-  `run.json` is (written last), or where `error.json` says why there is none. Nothing else remembers.
+  `run.json` (of a flow: `flow.json`) is, written last, or where `error.json` says why there is none. Nothing
+  else remembers.
 - A run that was cut off (killed, interrupted) is moved aside under another name and kept; a finished one is
   never touched again.
-- `PHASE/APP` is a cell's first run, `APP.retest-N` one after a fix, and `….warmed` the same under the
-  remedy of a known issue.
+- `PHASE/NAME` (the app's, or the flow's) is a cell's first run, `NAME.retest-N` one after a fix, and
+  `….warmed` the same under the remedy of a known issue.
 - One process at a time carries it out.
 - It holds a copy of what people wrote (`workspace/`), so that a suite can go on from its folder alone.
 - It may come from another machine, so nothing in it is believed: it holds plain files only, and each is what
@@ -40,8 +41,12 @@ from ecoload.verdict.cells import OneRun
 SCHEMA = "ecoload.protocol/1"
 PROTOCOL, SUITE, APPROVAL, REQUEST = "protocol.json", "suite.json", "approval.json", "approval_request.json"
 AVAILABILITY, WORKSPACE, DIAGNOSTICS, ERROR = "availability.csv", "workspace", "diagnostics.md", "error.json"
+RESULTS = ("run.json", "flow.json")
+"""What a load run and a flow leave when they are over."""
 _CUT_OFF = frozenset({Status.INTERRUPTED, Status.KILLED, Status.STOPPED})
-_RUN = re.compile(r"(?P<app>[A-Za-z0-9][A-Za-z0-9_-]*)(?:\.retest-(?P<attempt>[0-9]+))?(?P<warmed>\.warmed)?")
+_RUN = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(?:\.retest-(?P<attempt>[0-9]+))?(?P<warmed>\.warmed)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class SuiteFolder:
 
     def runs(self) -> dict[tuple[str, str], list[OneRun]]:
         """What was carried out, by `(phase, app)` in the order in which it was made."""
-        for kind in ("run.json", ERROR):
+        for kind in (*RESULTS, ERROR):
             for path in sorted(self.path.glob(f"*/*/{kind}")):
                 name = str(path.relative_to(self.path))
                 if name not in self._read:
@@ -150,7 +155,7 @@ class SuiteFolder:
         name = app + (f".retest-{attempt}" if attempt else "") + (".warmed" if warmed else "")
         folder = self.path / phase / name
         if folder.exists():
-            for kind in ("run.json", ERROR):
+            for kind in (*RESULTS, ERROR):
                 self._read.pop(f"{phase}/{name}/{kind}", None)
             number = 1
             while (aside := folder.with_name(f"{name}.cut-off-{number}")).exists():
@@ -176,15 +181,15 @@ def runs_among(trees: Mapping[str, Any]) -> dict[tuple[str, str], list[OneRun]]:
     for name, tree in trees.items():
         parts = name.split("/")
         match = _RUN.fullmatch(parts[1]) if len(parts) == 3 and parts[0] != WORKSPACE else None
-        if match is None or parts[2] not in ("run.json", ERROR):
+        if match is None or parts[2] not in (*RESULTS, ERROR):
             continue
         if not isinstance(tree, dict):
             raise UsageError(f"{name}: it holds no result")
-        if parts[2] == "run.json" and tree.get("status") in _CUT_OFF:
+        if parts[2] in RESULTS and tree.get("status") in _CUT_OFF:
             continue
         attempt, warmed = int(match["attempt"] or 0), match["warmed"] is not None
         kind = "warmed" if warmed else "retest" if attempt else "first"
-        result, error_text = (tree, "") if parts[2] == "run.json" else (None, str(tree.get("error")))
+        result, error_text = (tree, "") if parts[2] in RESULTS else (None, str(tree.get("error")))
         run = OneRun(kind, f"{parts[0]}/{parts[1]}", result, error_text)
-        found[parts[0], match["app"]].append(((attempt, warmed), run))
+        found[parts[0], match["name"]].append(((attempt, warmed), run))
     return {key: [run for _, run in sorted(runs, key=lambda one: one[0])] for key, runs in found.items()}

@@ -39,6 +39,7 @@ SUITE_FILES = ("suite.json", "protocol.json", "availability.csv", "approval.json
 RUN_FILES = (
     *("run.json", "error.json", "plan.json", "latency.hlog", "series.csv", "memory.csv", "summary.md"),
     *("diagnostics.md", "metrics_before.txt", "metrics_after.txt", "approval.json"),
+    *("flow.json", "evidence.jsonl"),
 )
 WORKSPACE_FILES = ("targets.yaml", "data.jsonl", DATA)
 REPORT_FILES = (
@@ -126,7 +127,7 @@ def _members(suite: Path, reports: Path) -> Iterator[tuple[str, Path]]:
     result = _result(suite / "suite.json")
     yield from _files(suite, SUITE_FILES, "suite")
     for folder in _run_folders(result):
-        if not any((suite / folder / name).is_file() for name in ("run.json", "error.json")):
+        if not any((suite / folder / name).is_file() for name in ("run.json", "flow.json", "error.json")):
             raise UsageError(f"{suite / folder / 'run.json'} is missing, and suite.json rests on it")
         yield from _files(suite, (f"{folder}/{name}" for name in RUN_FILES), "suite")
     yield from _files(suite, (f"workspace/{name}" for name in WORKSPACE_FILES), "suite")

@@ -80,7 +80,9 @@ def _by_profile(result: Tree, app: str, suite: Path) -> dict[str, list[MeasuredR
 
 
 def _runs(phase: Tree, app: str, suite: Path) -> Iterator[MeasuredRun]:
-    runs: list[Tree] = list((rows.cell_of(phase, app) or {}).get("runs") or ())
+    cells = rows.cells_of(phase, app)
+    # A flow is no load: there are no latencies of routes in it.
+    runs: list[Tree] = [run for cell in cells if not cell.get("flow") for run in cell.get("runs") or ()]
     for run in runs:
         folder = str(run.get("folder"))
         result = _run_result(suite / folder / "run.json") if is_run_folder(folder) else None

@@ -65,7 +65,7 @@ def _matrix(result: Tree, to_suite: str) -> str:
     shown = table(["App", *(text(phase.get("name")) for phase in phases)], body, numbers=(), label="Phases")
     note = '<p class="quiet">A verdict leads to the report of the run that counts.</p>'
     why = [
-        f"{phase.get('name')}, {cell.get('app')}: {reason}"
+        f"{phase.get('name')}, {rows.called(cell)}: {reason}"
         for phase in phases
         for cell in phase.get("cells") or ()
         if cell.get("verdict") != "PASS"

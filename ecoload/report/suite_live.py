@@ -99,8 +99,9 @@ class SuiteLineView:
             self._going = [one for one in self._going if one != app]
             self._show(phase)
         verdict = str(result["verdict"]) if result is not None else "FAIL"
+        widest = max(5, *(len(run.name) for run in phase.runs))
         line = Text.assemble(
-            f"{clean(phase.name):<10} {clean(app):<5} ",
+            f"{clean(phase.name):<10} {clean(app):<{widest}} ",
             (f"{verdict:<13}", f"bold {STYLES.get(verdict, '')}"),
             _figures(result) if result is not None else clean(error),
             "" if kind == "first" else f" · {kind}",
@@ -144,6 +145,8 @@ def suite_view(*, silent: bool = False) -> SilentSuiteView | SuiteLineView:
 
 
 def _figures(result: Mapping[str, Any]) -> str:
+    if result.get("flow"):
+        return f"{span(result.get('duration_s'))} · {plural(result.get('passes'), 'pass', 'passes')}"
     p95s = [(route.get("response_ms") or {}).get("p95") for route in result.get("routes") or ()]
     worst = max((p95 for p95 in p95s if p95 is not None), default=None)
     requests = plural(result.get("requests"), "request", "requests")

@@ -184,7 +184,7 @@ def _matrix(result: Tree) -> Iterator[str]:
         for cell in phase.get("cells") or ():
             if cell.get("verdict") != "PASS":
                 for reason in cell.get("reasons") or ():
-                    yield f"- {escaped(phase.get('name'))}, {escaped(cell.get('app'))}: {escaped(reason)}"
+                    yield f"- {escaped(phase.get('name'))}, {escaped(rows.called(cell))}: {escaped(reason)}"
     yield ""
 
 
@@ -240,7 +240,7 @@ def _phases_of(result: Tree, app: str) -> Iterator[str]:
 def _verdicts_of(result: Tree, app: str) -> Iterator[str]:
     body = []
     for phase in rows.phases(result):
-        items = (rows.cell_of(phase, app) or {}).get("items") or ()
+        items = (item for cell in rows.cells_of(phase, app) for item in cell.get("items") or ())
         for item in items:
             if item.get("app") in (app, "all"):
                 first, last = item.get("first") or {}, item.get("last") or {}
@@ -274,7 +274,8 @@ def _runs_of(result: Tree, app: str) -> Iterator[str]:
             run.get("folder"),
         )
         for phase in rows.phases(result)
-        for run in (rows.cell_of(phase, app) or {}).get("runs") or ()
+        for cell in rows.cells_of(phase, app)
+        for run in cell.get("runs") or ()
     ]
     if body:
         yield from ("## Runs", "", "Folders are below the suite's.", "")

@@ -76,7 +76,9 @@ def suite_plan_tree(suite: SuitePlan, gated: Gated) -> dict[str, Any]:
 
 
 def how_much(plan: Plan) -> str:
-    """What a plan asks for as short as it can be said: `20 VUs 15m`, `5→100→5 10m`, `100/s 2m`."""
+    """What a plan asks for as short as can be: `20 VUs 15m`, `5→100→5 10m`, `100/s 2m`, `3 passes`."""
+    if plan.flow is not None:
+        return plural(len(plan.flow.cases) * plan.flow.repeat, "pass", "passes")
     each = [_asked(load) for load in plan.loads]
     if len({one[1:] for one in each}) != 1:
         return " + ".join(f"{amount}{unit} {length}" for amount, unit, length in each) or NOTHING
@@ -214,6 +216,7 @@ def _phase_tree(phase: Phase, gated: Gated) -> dict[str, Any]:
         "runs": [
             {
                 "app": run.app,
+                "flow": run.plan.flow.name if run.plan.flow is not None else None,
                 "asks_for": how_much(run.plan),
                 "own": _is_own(phase, run),
                 "duration_s": total_duration_ns(run.plan, grace=False) / 1e9,

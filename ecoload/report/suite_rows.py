@@ -136,10 +136,16 @@ def phases(result: Tree) -> list[Tree]:
 
 
 def spot(phase: Tree, app: str) -> Spot | None:
-    """What became of `app` in `phase`; None where the phase does not ask it anything."""
-    cell = cell_of(phase, app)
-    if cell is None:
+    """What became of `app` in `phase`, the worst of its flows where it has several; None where the phase does
+    not ask it anything."""
+    found = [spot for cell in cells_of(phase, app) if (spot := _spot(cell, app)) is not None]
+    if not found:
         return None
+    worst = min(found, key=lambda spot: _badness(spot.verdict))
+    return Spot(worst.verdict, tuple(reason for spot in found for reason in spot.reasons), worst.folder)
+
+
+def _spot(cell: Tree, app: str) -> Spot | None:
     verdict, found = str(cell.get("verdict")), [str(reason) for reason in cell.get("reasons") or ()]
     if cell.get("app") != app and (items := cell.get("items")):
         if all(item.get("app") != app for item in items):
@@ -153,14 +159,17 @@ def spot(phase: Tree, app: str) -> Spot | None:
     return Spot(verdict, tuple(found), folder if is_run_folder(folder) else "")
 
 
-def cell_of(phase: Tree, app: str) -> Tree | None:
-    """The cell of an app: its own, or the one of the run that asks every app at once."""
+def cells_of(phase: Tree, app: str) -> list[Tree]:
+    """The cells of an app: its own (one for each flow, where it has flows), or that of the run that asks
+    every app at once."""
     cells: list[Tree] = list(phase.get("cells") or ())
-    for name in (app, "all"):
-        for cell in cells:
-            if cell.get("app") == name:
-                return cell
-    return None
+    own = [cell for cell in cells if cell.get("app") == app]
+    return own or [cell for cell in cells if cell.get("app") == "all"]
+
+
+def called(cell: Tree) -> str:
+    """What a cell is called: by its app, and its flow where it is of one."""
+    return f"{cell.get('app')} {cell['flow']}" if cell.get("flow") else str(cell.get("app"))
 
 
 def lines(result: Tree) -> list[Line]:
@@ -184,7 +193,13 @@ def _bare(cell: Tree) -> tuple[Tree, ...]:
     if cell.get("verdict") == "NOT_APPLICABLE":
         return ()
     told = {"was": "; ".join(map(str, cell.get("reasons") or ()))}
-    item = {"kind": "run", "of": "the run", "must_be": "is made", "first": told, "last": told}
+    item = {
+        "kind": "run",
+        "of": cell.get("flow") or "the run",
+        "must_be": "is made",
+        "first": told,
+        "last": told,
+    }
     return ({**item, "app": cell.get("app"), "verdict": cell.get("verdict")},)
 
 

@@ -41,7 +41,7 @@ def compile_scenario(
 ) -> Scenario:
     """The scenario, its routes counted from the app's first, its origin 0."""
     reach = Reach(home, data, reading)
-    compiler = _Compiler(reach)
+    compiler = StepCompiler(reach)
     setup = compiler.steps(shape.setup)
     reach.enter()
     lets = tuple(reach.let(key, value) for key, value in shape.let.items())
@@ -68,13 +68,19 @@ def placed(scenario: Scenario, origin: int, first_route: int) -> Scenario:
     )
 
 
-class _Compiler:
+class StepCompiler:
     """Goes through the steps of a scenario."""
 
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
         self.home = reach.home
         self.reading = reach.reading
+
+    def turn_to(self, home: Home) -> None:
+        """From here on steps are those of another app; what is in reach stays, its own secrets come."""
+        self.home = self.reach.home = home
+        app = home.app
+        self.reach.scope = dataclasses.replace(self.reach.scope, env=app.env, secrets=app.secrets)
 
     def steps(self, shapes: list[Any]) -> tuple[Step | Choose, ...]:
         compiled = [self.choose(s) if isinstance(s, ChooseShape) else self.step(s) for s in shapes]

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ecoload.plan import OPERATORS, Check, Expect, Value
+from ecoload.plan import OPERATORS, Array, Check, Expect, Value
 from ecoload.spec.scenarios import CheckShape
 from ecoload.spec.shape import Reading
 from ecoload.spec.template import is_constant, nearest
@@ -70,8 +70,10 @@ def _fits(operator: str, operand: Value, where: Where, reading: Reading) -> bool
     """Notes an operand that its operator cannot take."""
     wrong = None
     number = isinstance(operand, int | float) and not isinstance(operand, bool)
-    if operator == "each" and "json" not in where:
+    if operator in ("each", "all") and "json" not in where:
         wrong = "looks at all values of a JSON path; it belongs under json:"
+    elif operator == "all" and not isinstance(operand, Array):
+        wrong = f"expected a list of all the values, in their order, got {shown(operand)}"
     elif operator == "matches":
         wrong = _not_a_pattern(operand)
     elif operator == "exists" and not isinstance(operand, bool):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+FLOWS = "flows"
+"""The folder of the flows, beside the scenarios."""
+
 
 def is_inside(name: str) -> bool:
     """Whether a file is named from the workspace on and by no way around: so a copy has a place for it."""

@@ -24,8 +24,8 @@ COPY = "workspace"
 """No phase is called so: the suite's folder holds the copy of the workspace there."""
 
 
-def check_phases(targets: Targets, reading: Reading) -> None:
-    """Note every phase and known issue that names what is not there."""
+def check_phases(targets: Targets, reading: Reading, flows: Collection[str]) -> None:
+    """Note every phase and known issue that names what is not there; `flows` are those that are."""
     apps = {*targets.apps, *broken_names(reading, ("apps",))}
     profiles = {*targets.profiles, *broken_names(reading, ("profiles",))}
     for name in WORDS & set(targets.apps):
@@ -39,6 +39,13 @@ def check_phases(targets: Targets, reading: Reading) -> None:
         _check_phase(phase, phase.where, apps, profiles, reading)
         if phase.health is not None:
             _check_asked(phase, targets, reading)
+        named = phase.flows if isinstance(phase.flows, list) else []
+        for index, flow in enumerate(named):
+            if flow not in flows:
+                message = f"unknown flow {flow!r}{nearest(flow, flows)}; a flow is scenarios/flows/NAME.yaml"
+                reading.problem((*phase.where, "flows", index), message)
+            elif flow in named[:index]:
+                reading.problem((*phase.where, "flows", index), f"{flow!r} stands twice")
     for issue in targets.known_issues:
         _check_issue(issue, issue.where, targets, apps, reading)
 

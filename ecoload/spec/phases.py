@@ -2,8 +2,8 @@
 
 Rules
 -----
-- Phases are carried out in the order in which they stand. A phase runs one profile for its apps, or asks
-  the health routes of all of them at once; that one is never scaled.
+- Phases are carried out in the order in which they stand. A phase runs one profile for its apps, asks the
+  health routes of all of them at once, or carries out flows; these two are never scaled.
 - A known issue names one level of one route. Its retest says how the remedy is put in place for a moment;
   its waiver who lets the protocol go on past it, why, and until when.
 """
@@ -55,6 +55,8 @@ class PhaseShape(Model):
     """The profile that its apps run."""
     health: HealthShape | None = None
     """Ask the health routes of all apps at once, in place of a profile."""
+    flows: Literal["all"] | Annotated[list[Name], Field(min_length=1)] | None = None
+    """Carry out these flows of scenarios/flows, or all of them, in place of a profile."""
     apps: Annotated[list[Name], Field(min_length=1)] | None = None
     """All that have a scenario, where not stated."""
     gate: Literal["halt", "pass", "none"] = "none"
@@ -66,8 +68,8 @@ class PhaseShape(Model):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.profile is None) == (self.health is None):
-            raise ValueError("expected one of profile: NAME and health: {requests: 60, rate: 10}")
+        if [self.profile, self.health, self.flows].count(None) != 2:
+            raise ValueError("expected one of profile: NAME, health: {requests: 60, rate: 10} and flows: all")
         return self
 
     @property

@@ -100,9 +100,9 @@ def make_plan(
         scenarios=scenarios,
         loads=loads,
         feeders=feeders,
-        env=_environment(workspace, app),
+        env=environment_of(workspace, app),
         secrets=_secrets(shape, scenarios),
-        auth=_auth(shape, names),
+        auth=auth_of(shape, names),
         thresholds=_conditions(chosen.thresholds, own),
         fail_when=_conditions(chosen.fail_when, own),
         abort_when=_conditions([*chosen.abort_when, *shape.abort_when], own),
@@ -154,9 +154,9 @@ def make_cleanup(workspace: Workspace, app: str, *, base_urls: Mapping[str, str]
         routes=routes,
         scenarios=scenarios,
         loads=(Load("cleanup", 0, "per-vu-iterations", PerVUIterations(1, 1)),),
-        env=_environment(workspace, app),
+        env=environment_of(workspace, app),
         secrets=_secrets(shape, scenarios),
-        auth=_auth(shape, names),
+        auth=auth_of(shape, names),
         http=_limits(targets),
         approval_over_vus=targets.guardrails.approval_over_vus,
         deny=tuple(targets.guardrails.deny),
@@ -172,14 +172,16 @@ def make_bare(
     embedded: Collection[str] = (),
     transport: Literal["http1", "aiohttp"] = "http1",
     pacing_mode: Literal["timer", "spin"] = "timer",
+    together: bool = True,
     closed: bool = False,
 ) -> Plan:
     """A plan around `app` that sends nothing yet: every origin whose address is known, the embedded sandbox's
-    included, every route with the levels that it has under no profile. Raises UsageError."""
+    included (`together`: every app is up), every route with the levels that it has under no profile. Raises
+    UsageError."""
     targets = workspace.targets
     for name in (app, *(base_urls or {})):
         _known("app", name, targets.apps)
-    origins = _origins(workspace, app, base_urls or {}, embedded, together=True, closed=closed)
+    origins = _origins(workspace, app, base_urls or {}, embedded, together=together, closed=closed)
     names = [origin.app for origin in origins]
     proxy = _proxy(workspace, origins[names.index(app)])
     return Plan(
@@ -226,7 +228,7 @@ def _origins(
         name: base_urls.get(name) or (None if closed else base_url(app.base_url, environ))
         for name, app in apps.items()
     }
-    needed = {planned, _token_app(apps[planned])}
+    needed = {planned, token_app(apps[planned])}
     origins = []
     for name, app in apps.items():
         url = urls[name]
@@ -245,7 +247,7 @@ def _origins(
     return tuple(origins)
 
 
-def _token_app(shape: App) -> str | None:
+def token_app(shape: App) -> str | None:
     return shape.auth.client_credentials.app if shape.auth is not None else None
 
 
@@ -280,13 +282,13 @@ def other_auths(
     """Where the tokens of the apps come from that a plan asks beside its own; `names` are its origins'."""
     found = []
     for app in sorted({*asked} - {planned}):
-        auth = _auth(workspace.targets.apps[app], names)
+        auth = auth_of(workspace.targets.apps[app], names)
         if auth is not None:
             found.append((app, auth))
     return tuple(found)
 
 
-def _auth(shape: App, names: list[str]) -> ClientCredentials | None:
+def auth_of(shape: App, names: list[str]) -> ClientCredentials | None:
     if shape.auth is None:
         return None
     how = shape.auth.client_credentials
@@ -363,7 +365,7 @@ def _proxy(workspace: Workspace, target: Origin) -> str | None:
     return url or None
 
 
-def _environment(workspace: Workspace, app: str) -> tuple[tuple[str, str], ...]:
+def environment_of(workspace: Workspace, app: str) -> tuple[tuple[str, str], ...]:
     names = sorted(set(workspace.targets.apps[app].env))
     if missing := [name for name in names if name not in workspace.environ]:
         raise UsageError(f"{', '.join(missing)} must be set: {app} reads it (env: in targets.yaml)")

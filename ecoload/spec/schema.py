@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ecoload.spec.flows import FlowShape
 from ecoload.spec.scenarios import ScenarioShape
 from ecoload.spec.shape import SPELLINGS
 from ecoload.spec.targets import Targets
@@ -26,6 +27,7 @@ def published() -> dict[str, dict[str, Any]]:
     return {
         "targets": _schema(Targets, "targets.yaml"),
         "scenario": _schema(ScenarioShape, "scenarios/NAME.yaml"),
+        "flow": _schema(FlowShape, "scenarios/flows/NAME.yaml"),
     }
 
 
@@ -34,7 +36,7 @@ def texts() -> dict[str, str]:
     return {f"{name}.json": json.dumps(schema, indent=1) + "\n" for name, schema in published().items()}
 
 
-def _schema(model: type[Targets] | type[ScenarioShape], title: str) -> dict[str, Any]:
+def _schema(model: type[Targets] | type[ScenarioShape] | type[FlowShape], title: str) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
     _spell(schema)
     return {"$schema": _DIALECT, **schema, "title": title}

@@ -3,8 +3,9 @@
 Rules
 -----
 - Phases and apps come in the order of the file, whatever the order they are asked for in.
-- An app takes part in a phase where it has a scenario; one that a phase names must have one. Where all apps
-  are asked for, a phase in which none takes part is a mistake, never left out.
+- An app takes part in a phase where it has a scenario, in flows where it is the flow's app; one that a phase
+  names must have one. Where all apps are asked for, a phase in which none takes part is a mistake, never left
+  out.
 - The health phase is one plan: each health route of each app at its own arrival rate, side by side, their
   starts spread over the period. It is never scaled.
 - Scaled durations, left-out phases (optional ones excepted) or left-out apps make a rehearsal.
@@ -13,8 +14,8 @@ Rules
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import ecoload
 from ecoload.errors import UsageError
@@ -31,6 +32,7 @@ from ecoload.plan import (
 )
 from ecoload.plan.suite import AppRun, Gate, KnownIssue, Phase, Remedy, SuitePlan, Watched
 from ecoload.spec import template
+from ecoload.spec.flow_planning import make_flow
 from ecoload.spec.planning import make_bare, make_plan, written_hash
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ class _Maker:
         if shape.health is not None:
             plan = self._health(shape.name, shape.health, named)
             runs: tuple[AppRun, ...] = (AppRun(ALL_APPS, plan),) if plan else ()
+        elif shape.flows is not None:
+            runs = tuple(self._flow(name) for name in self._flows(shape.flows, named))
         else:
             assert shape.profile is not None
             runs = tuple(self._run(app, shape.profile) for app in named if self._takes_part(app, shape))
@@ -115,6 +119,15 @@ class _Maker:
             parallel=parallel or shape.parallel,
             optional=shape.optional,
         )
+
+    def _flows(self, asked: Literal["all"] | Sequence[str], apps: Sequence[str]) -> Iterator[str]:
+        """Those of a phase whose app is among `apps`, in the order in which the phase names them."""
+        flows = self._workspace.flows
+        return (name for name in (flows if asked == "all" else asked) if flows[name].app in apps)
+
+    def _flow(self, name: str) -> AppRun:
+        plan = make_flow(self._workspace, name, seed=self._seed, together=True, **self._options)
+        return AppRun(plan.app, plan)
 
     def _takes_part(self, app: str, shape: PhaseShape) -> bool:
         # An app that is named and has no scenario is a mistake; `make_plan` says so.

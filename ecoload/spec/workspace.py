@@ -12,23 +12,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoload.errors import Problem, SpecError
 from ecoload.plan import Scenario
 from ecoload.spec import feeders, yaml12
+from ecoload.spec.files import FLOWS
 from ecoload.spec.planning import make_cleanup, make_plan
 
 if TYPE_CHECKING:
+    from ecoload.spec.flows import FlowShape, FlowSource
+    from ecoload.spec.reach import Home
     from ecoload.spec.scenarios import ScenarioShape
     from ecoload.spec.shape import Reading
     from ecoload.spec.targets import Targets
 
 __all__ = ["ScenarioSource", "Workspace", "json_schema", "load_workspace", "make_cleanup", "make_plan"]
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Scan = Callable[[feeders.Data], Sequence[Problem]]
 
 
@@ -54,6 +59,7 @@ class Workspace:
     data: feeders.Data | None
     written: Mapping[str, Any]
     environ: Mapping[str, str]
+    flows: Mapping[str, FlowSource] = field(default_factory=dict)
 
     @property
     def apps(self) -> tuple[str, ...]:
@@ -84,7 +90,7 @@ def load_workspace(
 
 
 def json_schema() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each kind of file, by its name: `targets` and `scenario`."""
+    """The JSON Schema of each kind of file, by its name: `targets`, `scenario` and `flow`."""
     from ecoload.spec.schema import published
 
     return published()
@@ -101,8 +107,10 @@ class _Loading:
         self.scan = scan
         self.problems: list[Problem] = []
         self.shapes: dict[str, tuple[Reading, ScenarioShape | None]] = {}
+        self.flow_shapes: dict[str, tuple[Reading, FlowShape | None]] = {}
         self.modules: dict[str, tuple[Path, bytes]] = {}
         self.unreadable: set[str] = set()
+        self.unreadable_flows: set[str] = set()
 
     def load(self) -> Workspace:
         from ecoload.spec.phase_references import check_phases
@@ -116,14 +124,16 @@ class _Loading:
         profiles: Mapping[tuple[str, str], Any] = {}
         if reading is not None and targets is not None:
             profiles = check_references(targets, reading, self._owners(), self.environ)
-            check_phases(targets, reading)
+            check_phases(targets, reading, {*self.flow_shapes, *self.unreadable_flows})
         sources = self._compile(targets, reading, data)
-        readings = [*([reading] if reading else []), *(found for found, _ in self.shapes.values())]
+        flows = self._compile_flows(targets, reading)
+        read = [found for found, _ in (*self.shapes.values(), *self.flow_shapes.values())]
+        readings = [*([reading] if reading else []), *read]
         problems = [*self.problems, *(problem for found in readings for problem in found.problems)]
         if problems or targets is None or reading is None:
             raise SpecError(list(dict.fromkeys(problems)))
         return Workspace(
-            self.root, targets, profiles, sources, data, reading.document.data, dict(self.environ)
+            self.root, targets, profiles, sources, data, reading.document.data, dict(self.environ), flows
         )
 
     # --- reading ----------------------------------------------------------------------------------
@@ -157,6 +167,20 @@ class _Loading:
         for name in sorted({*self.shapes, *self.unreadable} & set(self.modules)):
             message = f"there is a {name}.yaml too; a scenario is one of them"
             self.problems.append(Problem(str(self.modules[name][0]), 0, message))
+
+        for path in sorted((self.scenarios_path / FLOWS).glob("*.y*ml")):
+            self._read_flow(path)
+
+    def _read_flow(self, path: Path) -> None:
+        from ecoload.spec.flows import FlowShape
+
+        if path.suffix != ".yaml" or not NAME.fullmatch(path.stem):
+            message = "is not read; a flow is NAME.yaml, its name of letters, digits, - and _"
+            self.problems.append(Problem(str(path), 0, message))
+        elif (reading := self._read(path)) is None:
+            self.unreadable_flows.add(path.stem)
+        else:
+            self.flow_shapes[path.stem] = (reading, reading.model(FlowShape))
 
     def _read_data(self) -> feeders.Data | None:
         wanted = any(shape is not None and shape.feeder is not None for _, shape in self.shapes.values())
@@ -198,6 +222,33 @@ class _Loading:
                 sources[name] = ScenarioSource(shape.app, scenario, own.document.data)
         return sources
 
+    def _compile_flows(self, targets: Targets | None, reading: Reading | None) -> dict[str, FlowSource]:
+        from ecoload.spec.flows import compile_flow
+
+        if targets is None or reading is None:
+            return {}
+        homes = {name: self._home(name, targets, reading) for name in targets.apps}
+        flows = {}
+        for name, (own, shape) in self.flow_shapes.items():
+            if shape is not None and (flow := compile_flow(name, shape, homes, targets, own)) is not None:
+                flows[name] = flow
+        return flows
+
+    def _home(self, name: str, targets: Targets, reading: Reading) -> Home:
+        from ecoload.spec.reach import Home
+        from ecoload.spec.references import broken_names, declared_routes
+
+        app = targets.apps[name]
+        return Home(
+            app_name=name,
+            app=app,
+            routes=declared_routes(name, app),
+            broken=broken_names(reading, ("apps", name, "routes")),
+            workspace=self.root,
+            namespace=targets.protocol.namespace,
+            open=name in broken_names(reading, ("apps",)),
+        )
+
     def _scenario(
         self,
         name: str,
@@ -208,25 +259,15 @@ class _Loading:
         data: feeders.Data | None,
     ) -> Scenario | None:
         from ecoload.spec.compile import compile_scenario
-        from ecoload.spec.reach import Home
-        from ecoload.spec.references import broken_names, declared_routes
+        from ecoload.spec.references import broken_names
         from ecoload.spec.template import nearest
 
         broken = broken_names(reading, ("apps",))
-        app = targets.apps.get(shape.app)
-        if app is None:
+        if shape.app not in targets.apps:
             if shape.app not in broken and ("apps",) not in reading.broken:
                 own.problem(("app",), f"unknown app {shape.app!r}{nearest(shape.app, targets.apps)}")
             return None
-        home = Home(
-            app_name=shape.app,
-            app=app,
-            routes=declared_routes(shape.app, app),
-            broken=broken_names(reading, ("apps", shape.app, "routes")),
-            workspace=self.root,
-            namespace=targets.protocol.namespace,
-            open=shape.app in broken,
-        )
+        home = self._home(shape.app, targets, reading)
         return compile_scenario(name, shape, home, self._fields(shape, own, data), own)
 
     def _fields(self, shape: ScenarioShape, own: Reading, data: feeders.Data | None) -> set[str] | None:

@@ -109,7 +109,9 @@ def _proofs(result: Tree) -> Iterator[Judged]:
         measured = Measured(
             str(proof["verdict"]), str(proof.get("found")), reason=str(proof.get("reason") or "")
         )
-        yield Judged("proof", app, str(proof["name"]), f"is {proof.get('expected')}", measured)
+        # The steps of two flows may be called the same.
+        of = f"{result['flow']}: {proof['name']}" if result.get("flow") else str(proof["name"])
+        yield Judged("proof", app, of, f"is {proof.get('expected')}", measured)
 
 
 def _drift(result: Tree) -> Iterator[Judged]:

@@ -13,7 +13,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from ecoload.plan.suite import Gate, KnownIssue, Outline, PhaseOutline
@@ -112,7 +112,8 @@ def judge_suite(outline: Outline, facts: SuiteFacts) -> SuiteResult:
 def judge_phases(outline: Outline, facts: SuiteFacts) -> Iterator[PhaseResult]:
     """Each phase as far as it has come."""
     for phase in outline.phases:
-        cells = tuple(_cell(outline, phase, app, facts) for app in phase.apps)
+        none = (CellResult(app, Cell.NOT_APPLICABLE, ()) for app in phase.not_applicable)
+        cells = (*(_cell(outline, phase, run, facts) for run in phase.runs), *none)
         verdicts = [cell.verdict for cell in cells]
         yield PhaseResult(
             name=phase.name,
@@ -131,11 +132,12 @@ def passes_gate(verdict: Cell, *, rehearsal: bool) -> bool:
     return verdict in PASSES or (rehearsal and verdict is Cell.INCONCLUSIVE)
 
 
-def _cell(outline: Outline, phase: PhaseOutline, app: str, facts: SuiteFacts) -> CellResult:
-    runs = facts.runs.get((phase.name, app), ())
+def _cell(outline: Outline, phase: PhaseOutline, run: tuple[str, str, str], facts: SuiteFacts) -> CellResult:
+    name, app, flow = run
+    runs = facts.runs.get((phase.name, name), ())
     if not runs and phase.name in facts.awaiting:
-        return CellResult(app, Cell.AWAITING_APPROVAL, facts.gated.get(phase.name, ()))
-    return judge_cell(app, runs, outline.known_issues, _today(facts))
+        return CellResult(app, Cell.AWAITING_APPROVAL, facts.gated.get(phase.name, ()), flow=flow)
+    return replace(judge_cell(app, runs, outline.known_issues, _today(facts)), flow=flow)
 
 
 # --- the whole ------------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ def _halted(outline: Outline, phases: Sequence[PhaseResult]) -> str:
     """Why the protocol ended at a gate that halts; nothing where it did not."""
     for outlined, phase in zip(outline.phases, phases, strict=True):
         begun = any(cell.runs for cell in phase.cells)
-        done = all(cell.runs for cell in phase.cells)
+        done = all(cell.runs for cell in phase.cells if cell.verdict is not Cell.NOT_APPLICABLE)
         if outlined.gate is not Gate.HALT or not begun:
             continue
         if phase.verdict is Cell.FAIL or (
@@ -227,7 +229,7 @@ def _untold(
     for phase in phases:
         unsure = [cell for cell in phase.cells if cell.verdict is Cell.INCONCLUSIVE]
         if unsure and not halted.startswith(f"{phase.name} is "):
-            apps, why = ", ".join(cell.app for cell in unsure), next(iter(unsure[0].reasons), "")
+            apps, why = ", ".join(cell.name for cell in unsure), next(iter(unsure[0].reasons), "")
             yield f"{phase.name} could not be told of {apps}: {why}"
     for reason in dict.fromkeys(one.reason for one in uptime if one.verdict is Cell.INCONCLUSIVE):
         apps = ", ".join(one.app for one in uptime if one.reason == reason)
@@ -303,7 +305,9 @@ def _failures(outline: Outline, phases: Sequence[PhaseResult], uptime: Sequence[
         for cell in phase.cells:
             if cell.verdict is Cell.FAIL and not cell.items:
                 reason = "; ".join(cell.reasons)
-                yield Failure(phase.name, cell.app, "the run", "can be carried out", "not", reason, "")
+                yield Failure(
+                    phase.name, cell.app, cell.flow or "the run", "can be carried out", "not", reason, ""
+                )
             for item in cell.items:
                 if item.verdict is Cell.FAIL:
                     failing = next((run for run in reversed(cell.runs) if run.verdict == "FAIL"), None)

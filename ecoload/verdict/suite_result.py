@@ -90,13 +90,19 @@ class RunNote:
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """One app in one phase. `items` are empty where it was not run."""
+    """One app in one phase, or one flow of it. `items` are empty where it was not run."""
 
     app: str
     verdict: Cell
     reasons: tuple[str, ...]
     runs: tuple[RunNote, ...] = ()
     items: tuple[Item, ...] = ()
+    flow: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its runs are called in their phase."""
+        return self.flow or self.app
 
 
 @dataclass(frozen=True, slots=True)

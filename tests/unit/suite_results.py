@@ -97,3 +97,13 @@ BASE_ASKED: dict[str, Any] = {
     "transport": "http1",
     "pacing": "timer",
 }
+
+
+def flow(name: str, app: str, **steps: str) -> dict[str, Any]:
+    """A `flow.json` whose steps have these verdicts."""
+    whole = next((v for v in ("FAIL", "INCONCLUSIVE", "PASS") if v in steps.values()), "INCONCLUSIVE")
+    proofs = [
+        {"name": step, "expected": "holds", "found": word, "verdict": word, "reason": f"{step} is {word}"}
+        for step, word in steps.items()
+    ]
+    return run(app, {}) | {"flow": name, "verdict": whole, "proofs": proofs}

@@ -19,7 +19,7 @@ from ecoload.measure.outcome import Outcome
 NAMES = ["VU", "__version__"]
 
 COMMANDS = set(
-    "approve cleanup compare cross-check data export export-k6 import plan readiness report run "
+    "approve cleanup compare cross-check data export export-k6 flow import plan readiness report run "
     "sandbox suite validate".split()
 )
 
@@ -94,7 +94,7 @@ def test_the_commands_are_these(group: click.Group) -> None:
     assert set(group.commands) == COMMANDS
 
 
-@pytest.mark.parametrize("command", ["run", "suite", "cross-check"])
+@pytest.mark.parametrize("command", ["run", "suite", "flow", "cross-check"])
 def test_what_sends_load_takes_the_common_options(group: click.Group, command: str) -> None:
     options = {option for parameter in group.commands[command].params for option in parameter.opts}
     assert options >= COMMON_OPTIONS

@@ -261,3 +261,21 @@ def test_an_empty_result_can_be_shown() -> None:
     for of in (rows.lines, rows.issues, rows.waivers, rows.uptimes, rows.approvals, rows.reasons):
         assert of({}) == []
     assert rows.header({}) == [("Tool", "ecoload")]
+
+
+def test_an_apps_flows_show_the_worst_of_them_with_the_reasons_of_all() -> None:
+    def cell(flow: str, verdict: str, *reasons: str) -> dict[str, Any]:
+        return {
+            "app": "a6",
+            "flow": flow,
+            "verdict": verdict,
+            "reasons": reasons,
+            "runs": [{"folder": f"flows/{flow}"}],
+            "items": [],
+        }
+
+    flows = {"name": "flows", "cells": [cell("finance", "FAIL", "a cent short"), cell("funnel", "PASS")]}
+    assert rows.spot(flows, "a6") == rows.Spot("FAIL", ("a cent short",), "flows/finance")
+    assert rows.spot(flows, "a5") is None
+    assert [rows.called(one) for one in rows.cells_of(flows, "a6")] == ["a6 finance", "a6 funnel"]
+    assert rows.called({"app": "a2", "flow": ""}) == "a2"

@@ -133,9 +133,9 @@ def test_the_published_schemas_are_current() -> None:
         assert stored == text, "run: python -m ecoload.spec.schema docs/schema"
 
 
-def test_schemas_know_both_spellings_and_describe_both_files() -> None:
+def test_schemas_know_both_spellings_and_describe_every_file() -> None:
     schemas = json_schema()
-    assert set(schemas) == {"targets", "scenario"}
+    assert set(schemas) == {"targets", "scenario", "flow"}
     stage = schemas["targets"]["$defs"]["K6RampingArrivalRate"]["properties"]
     assert {"startRate", "start_rate", "maxVUs", "max_vus"} <= set(stage)
     assert "routes" in schemas["targets"]["$defs"]["App"]["properties"]

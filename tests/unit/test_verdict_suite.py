@@ -18,6 +18,7 @@ from tests.unit.suite_results import (
     ISSUE,
     WAIVER,
     facts,
+    flow,
     level,
     one,
     outline,
@@ -492,3 +493,63 @@ def test_the_worst_cell_does_not_depend_on_the_order() -> None:
         assert worst_cell(pair) is worst_cell(reversed(pair))
     assert worst_cell([Cell.PASS, Cell.FAIL, Cell.NOT_RUN]) is Cell.FAIL
     assert worst_cell([]) is Cell.NOT_APPLICABLE
+
+
+# --- flows, and what an app has not ------------------------------------------------------------------
+
+FLOWS = PhaseOutline("flows", None, Gate.NONE, False, 1, ("a6", "a6", "a5"), ("funnel", "finance", "pay"))
+
+
+def flows(*given: dict[str, Any], **changes: Any) -> SuiteResult:
+    """A suite of the three flows alone; those that are given were carried out."""
+    made = outline(FLOWS, apps=("a5", "a6"), known_issues=())
+    runs = {("flows", tree["flow"]): [one("first", tree, f"flows/{tree['flow']}")] for tree in given}
+    return judge_suite(made, facts(runs, **changes))
+
+
+def test_flows_of_one_app_are_cells_of_their_own() -> None:
+    result = flows(
+        flow("funnel", "a6", lead="PASS"), flow("finance", "a6", fee="FAIL"), flow("pay", "a5", c="PASS")
+    )
+    (phase_result,) = result.phases
+    assert [(cell.app, cell.flow, cell.verdict) for cell in phase_result.cells] == [
+        ("a6", "funnel", Cell.PASS),
+        ("a6", "finance", Cell.FAIL),
+        ("a5", "pay", Cell.PASS),
+    ]
+    assert [(f.app, f.of, f.reason) for f in result.failures] == [("a6", "finance: fee", "fee is FAIL")]
+    assert (result.status, result.exit_code) == (SuiteStatus.NOT_READY, 99)
+
+
+def test_a_flow_that_was_not_carried_out_is_named() -> None:
+    result = flows(flow("funnel", "a6", lead="PASS"), flow("pay", "a5", charges="PASS"))
+    assert [cell.verdict for cell in result.phases[0].cells] == [Cell.PASS, Cell.NOT_RUN, Cell.PASS]
+    assert result.status is SuiteStatus.NOT_READY
+    waiting = flows(awaiting=frozenset({"flows"}), gated={"flows": ("pay: it injects a fault",)})
+    assert {cell.verdict for cell in waiting.phases[0].cells} == {Cell.AWAITING_APPROVAL}
+    assert [cell.flow for cell in waiting.phases[0].cells] == ["funnel", "finance", "pay"]
+
+
+def test_steps_of_two_flows_that_are_called_the_same_are_two_things() -> None:
+    result = flows(
+        flow("funnel", "a6", lead="PASS"), flow("finance", "a6", lead="FAIL"), flow("pay", "a5", x="PASS")
+    )
+    items = [(item.of, item.verdict) for cell in result.phases[0].cells for item in cell.items]
+    assert items[:2] == [("funnel: lead", Cell.PASS), ("finance: lead", Cell.FAIL)]
+
+
+def test_an_app_that_declares_nothing_of_a_proof_holds_nothing_up_and_scores_nothing() -> None:
+    gate = replace(phase("resiliency", "a2", gate=Gate.PASS), not_applicable=("a1", "a8"))
+    made = outline(gate, phase("soak", "a2"), apps=("a1", "a2", "a8"), known_issues=())
+    runs = {(name, "a2"): [one("first", GOOD, f"{name}/a2")] for name in ("resiliency", "soak")}
+    result = judge_suite(made, facts(runs))
+    words = {cell.app: cell.verdict for cell in result.phases[0].cells}
+    assert words == {"a2": Cell.PASS, "a1": Cell.NOT_APPLICABLE, "a8": Cell.NOT_APPLICABLE}
+    assert (result.status, result.readiness.after) == (SuiteStatus.READY, 100.0)
+
+
+def test_a_gate_that_halts_does_not_wait_for_whom_it_does_not_ask() -> None:
+    gate = replace(phase("smoke", "a2", gate=Gate.HALT), not_applicable=("a1",))
+    made = outline(gate, apps=("a1", "a2"), known_issues=())
+    result = judge_suite(made, facts({("smoke", "a2"): [one("first", UNSURE, "smoke/a2")]}))
+    assert result.halted.startswith("smoke is INCONCLUSIVE")

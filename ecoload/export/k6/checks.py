@@ -127,6 +127,9 @@ def _on_json(path: str, expect: Expect, names: Names) -> Node:
         names.needs |= {"each", "members"}
         members = Call("members", (_at(before, names), *after))
         return Call("each", (members, _operand(expect, names).node))
+    if expect.operator == "all":
+        names.refuse("the operator `all` is not to be had in k6: write one check for each value")
+        return False
     if (said := keys(path)) is None:
         names.refuse(f"the JSON path {path} {_PLAINER}, or $.a[*].b below each")
         return False
