@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from ecoload.engine.beside import Beside
 from ecoload.engine.errands import Errands
 from ecoload.engine.fleet import Generator, raise_file_limit
 from ecoload.engine.interrupts import Interrupts, interrupts
+from ecoload.engine.lineage import follow_up
 from ecoload.engine.schedule import OpenSchedule, schedule_of
 from ecoload.engine.tokens import Tokens, tokens_of
 from ecoload.engine.worker import Job
@@ -43,15 +45,19 @@ from ecoload.guard.rules import check_plan
 from ecoload.measure.frames import Frame
 from ecoload.measure.hlog import LogWriter
 from ecoload.measure.interval import Interval
+from ecoload.measure.ledger import FILE as LEDGER
+from ecoload.measure.ledger import LedgerWriter, read_ledger
 from ecoload.measure.memory import Memory
 from ecoload.measure.outcome import Outcome
 from ecoload.measure.rebuild import rebuild
+from ecoload.measure.reconcile import LineageFound
 from ecoload.measure.recorder import Recorder, route_names
 from ecoload.measure.result import Planned, RunResult, Status, ValidityStatus, Verdict
 from ecoload.measure.series import SeriesWriter
 from ecoload.measure.strict import read_plain
 from ecoload.plan import Plan, to_tree
 from ecoload.report.imported import SUMMARY
+from ecoload.report.lineage import write_proof
 from ecoload.verdict.conditions import ConditionWatch
 from ecoload.verdict.judge import RunFacts, judge
 
@@ -127,6 +133,10 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
         raise_file_limit(plan)
         grant = granted(request, plan, run_id, folder)
         tokens = stack.enter_context(tokens_of(plan, run_id, request.secrets))
+        station_tokens = {
+            app: stack.enter_context(tokens_of(plan, run_id, request.secrets, app))
+            for app, _ in plan.other_auths
+        } | {plan.app: tokens}
         beside = Beside(plan, run_id, tokens, request.secrets.values())
         version = beside.version()
         _keep(folder / "metrics_before.txt", beside)
@@ -138,7 +148,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
         job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets), tokens.current)
         view.begin(plan, run_id, folder)
         stack.callback(view.end)
-        course = _Course(plan, folder, view, errands)
+        course = _Course(plan, run_id, folder, view, errands)
         taking = interrupts() if heard is None else nullcontext(heard)
         with taking as taken:
             with Generator(job) as generator, closing(errands), taken.reach(generator) as presses:
@@ -147,6 +157,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             persisted, problem = beside.persisted()
             server_count = beside.request_count()
             proofs = beside.proofs(lambda seconds: _waited(seconds, presses))
+            lineage = followed(plan, run_id, folder, station_tokens, partial(_waited, presses=presses))
         if any(answer.cut_short for answer in proofs):
             course.status, course.reason = Status.INTERRUPTED, "Ctrl-C while a proof was waited for"
         facts = RunFacts(
@@ -161,6 +172,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             persistence_problem=problem,
             server_count=server_count,
             proofs=proofs,
+            lineage=lineage,
             memory=tuple(memory.samples),
             lost_worker=course.lost,
             fired=course.watch.fired,
@@ -186,6 +198,19 @@ def granted(request: Request, plan: Plan, run_id: str, folder: Path) -> Grant | 
         raise ApprovalNeeded(f"a human must approve plan {plan.execution_hash}:\n{listed}", asked.reasons)
     keep(grant, folder)
     return grant
+
+
+def followed(
+    plan: Plan, run_id: str, folder: Path, tokens: Mapping[str, Tokens], wait: Callable[[float], bool]
+) -> LineageFound | None:
+    """The lineage of a run's events, read back from every station and kept in the folder; None where the plan
+    follows none, or the run never began."""
+    if plan.lineage is None or not (folder / LEDGER).exists():
+        return None
+    current = {app: partial(getattr, one, "current") for app, one in tokens.items()}
+    found = follow_up(plan, run_id, read_ledger(folder), current, wait)
+    write_proof(folder, plan, run_id, found)
+    return found
 
 
 def exit_code(finished: Finished) -> int:
@@ -237,7 +262,7 @@ def machine() -> dict[str, str]:
 class _Course:
     """A run while it goes: every frame measured, every second written, watched and shown."""
 
-    def __init__(self, plan: Plan, folder: Path, view: View, errands: Errands) -> None:
+    def __init__(self, plan: Plan, run_id: str, folder: Path, view: View, errands: Errands) -> None:
         self.recorder = Recorder.for_plan(plan)
         self.watch = ConditionWatch(plan)
         self.status, self.reason = Status.FINISHED, ""
@@ -247,8 +272,10 @@ class _Course:
         self._t0_ns = self._last_ns = 0
         self.notes: list[str] = []
         self._plan, self._folder, self._view, self._errands = plan, folder, view, errands
+        self._run_id = run_id
         self._log: LogWriter | None = None
         self._series: SeriesWriter | None = None
+        self._ledger: LedgerWriter | None = None
 
     def follow(self, generator: Generator, presses: list[int], tokens: Tokens) -> None:
         """Reads the generator's frames until the last one, and hands it fresh tokens."""
@@ -272,7 +299,10 @@ class _Course:
         self.stopped_ns = self.stopped_ns or self._last_ns
         if (interval := self.recorder.close(time.monotonic_ns())) is not None:
             self._second(generator, interval)
-        for writer in (self._log, self._series):
+        if self._ledger is not None and not self.lost and len(presses) < 2:
+            with suppress(OutputFailed):
+                self._ledger.end()
+        for writer in (self._log, self._series, self._ledger):
             if writer is not None:
                 with suppress(OutputFailed):
                     writer.close()
@@ -287,6 +317,10 @@ class _Course:
             self.status, self.reason = Status(end["status"]), end["reason"]
             if end["stopped_at_ns"]:
                 self.stopped_ns = end["stopped_at_ns"] - self._t0_ns
+        elif kind is Frame.EVENTS:
+            if self._ledger is not None:
+                with self._disk(generator):
+                    self._ledger.add(key, payload)
         else:
             interval = self.recorder.take(kind, key, payload)
             if kind is Frame.START:
@@ -303,6 +337,10 @@ class _Course:
         names = route_names(self._plan)
         self._log = LogWriter(self._folder / "latency.hlog", names, zero)
         self._series = SeriesWriter(self._folder / "series.csv", names)
+        if self._plan.lineage is not None:
+            self._ledger = LedgerWriter(
+                self._folder, self._run_id, self._t0_ns, datetime.fromtimestamp(zero, UTC)
+            )
 
     @contextmanager
     def _disk(self, generator: Generator) -> Iterator[None]:

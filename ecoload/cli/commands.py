@@ -20,6 +20,7 @@ from ecoload.cli.comparing import compare, import_group
 from ecoload.cli.cross_check import cross_check
 from ecoload.cli.flow import flow
 from ecoload.cli.k6 import export_k6
+from ecoload.cli.lineage import lineage
 from ecoload.cli.options import Options, choice_options, outcome_options, sandbox_of, shared_options
 from ecoload.cli.suite import readiness, suite
 from ecoload.cli.suite_plans import Choice, plan_suite
@@ -32,8 +33,9 @@ def ecoload() -> None:
     """Puts load on an ecosystem of services, measures it truthfully, and judges it."""
 
 
-for command in (suite, flow, readiness, export, export_k6, cross_check, cleanup, compare, import_group):
+for command in (suite, flow, lineage, readiness, export, export_k6, cross_check, cleanup, compare):
     ecoload.add_command(command)
+ecoload.add_command(import_group)
 
 
 @ecoload.command()

@@ -28,6 +28,7 @@ from ecoload.engine.sampler import Row, Sampler
 from ecoload.engine.values import ITERATION, RECORD, Getter, Scope, Unsafe, Values, mix
 from ecoload.engine.values import VU as VU_SLOT
 from ecoload.guard.rules import RedirectRules
+from ecoload.measure.frames import ANSWERED, SENT
 from ecoload.measure.outcome import Outcome
 from ecoload.plan import Choose, Plan, Scenario, Step
 
@@ -198,10 +199,14 @@ def compile_scenario(
 
     def compile_one(step: Step) -> CompiledStep:
         render = compile_request(plan, step, scope, workspace, tracer, common, bearer)
-        return compile_step(plan, step, scope, sampler, render, next(places))
+        made = compile_step(plan, step, scope, sampler, render, next(places))
+        if plan.lineage is not None and step.route == plan.lineage.route:
+            follow(made, plan.scenarios.index(scenario), sampler)
+        return made
 
-    setup = compile_steps(scenario.setup)
+    # First, so that the ids of a run can be computed without its steps (event_ids.py).
     lets = tuple((scope.slot(name), scope.getter(value)) for name, value in scenario.lets)
+    setup = compile_steps(scenario.setup)
     steps = compile_steps(scenario.steps)
     teardown = compile_steps(scenario.teardown)
     plain = [step for step in steps if isinstance(step, CompiledStep)]
@@ -233,6 +238,31 @@ def compile_step(
         place=place,
         secrets=scope.secrets,
     )
+
+
+def follow(step: CompiledStep, scenario: int, sampler: Sampler) -> None:
+    """Has a step note each event that it sends and what was answered to it. It costs the other steps nothing:
+    sending passes by its rendering, and every answer but a redirect by its judge."""
+    render, judge, expected = step.render, step.judge, step.expected
+    sent = sampler.events(scenario, SENT).extend
+    answered = sampler.events(scenario, ANSWERED).extend
+
+    def rendering(values: Values) -> bytes:
+        data = render(values)
+        sent((values[VU_SLOT], values[ITERATION]))
+        return data
+
+    def judging(answer: Answer, values: Values) -> int:
+        if answer.status not in expected:
+            outcome: int = _unexpected(answer.status)
+        else:
+            outcome = judge(answer, values) if judge is not None else Outcome.OK
+        answered((values[VU_SLOT], values[ITERATION], outcome, answer.last))
+        return outcome
+
+    step.render, step.judge = rendering, judging
+    every = frozenset(range(100, 600))
+    step.expected, step.final = every, every - _REDIRECTS if step.redirects else every
 
 
 def _live(vu: VU) -> Generator[None, Any, None]:

@@ -33,6 +33,7 @@ class Sampler:
         self._sink = sink
         self._samples: dict[int, array[int]] = {}
         self._connections: dict[int, array[int]] = {}
+        self._events: dict[int, array[int]] = {}
         self.lateness: array[int] = array("q")
 
     def rows(self, route: int, outcome: int) -> array[int]:
@@ -59,11 +60,20 @@ class Sampler:
         """A connection was made: `(at, blocked_ns, connect_ns, tls_ns)`."""
         self._connections.setdefault(origin, array("q")).extend(row)
 
+    def events(self, scenario: int, kind: int) -> array[int]:
+        """The array of rows of a scenario's events (`measure/ledger.py`)."""
+        return self._events.setdefault(scenario << 1 | kind, array("q"))
+
     def flush(self, *, only_if_full: bool = False) -> None:
         """Sends what was collected; with `only_if_full` only arrays that have grown long."""
         least = EARLY_FLUSH_BYTES // 8 if only_if_full else 1
-        for kind, arrays in ((Frame.SAMPLES, self._samples), (Frame.CONNECTIONS, self._connections)):
-            for key, rows in arrays.items():
+        # What was sent goes before what was answered to it.
+        for kind, arrays in (
+            (Frame.EVENTS, self._events),
+            (Frame.SAMPLES, self._samples),
+            (Frame.CONNECTIONS, self._connections),
+        ):
+            for key, rows in sorted(arrays.items()) if kind is Frame.EVENTS else arrays.items():
                 if len(rows) >= least:
                     self._sink(encode(kind, key, rows.tobytes()))
                     del rows[:]
@@ -79,7 +89,7 @@ class Sampler:
             for key, rows in self._samples.items()
             if Outcome(split_key(key)[1]).is_answered
         )
-        for arrays in (self._samples, self._connections):
+        for arrays in (self._samples, self._connections, self._events):
             for rows in arrays.values():
                 del rows[:]
         return answered

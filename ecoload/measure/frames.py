@@ -37,6 +37,9 @@ class Frame(IntEnum):
     END = 7
     """JSON `{"status": "finished" | "stopped" | "aborted" | "failed", "reason": str, "stopped_at_ns"}`: the
     last frame. `stopped_at_ns` is when nothing was to start any more, 0 where the schedule ran out."""
+    EVENTS = 8
+    """Of a plan with a lineage: `key = scenario << 1 | kind`; rows `vu, iteration` of what was sent, `vu,
+    iteration, outcome, last` of what was answered (`ledger.py`)."""
 
 
 SAMPLE_COLUMNS = ("due", "begin", "sent", "first", "last")
@@ -45,6 +48,12 @@ request that never got one: when it was begun). `sent`: its last byte has gone o
 first and last byte of the answer; where there was no answer both are the end of the request.
 Response time is `last - due`; service time `last - begin`; sending `sent - begin`; waiting
 `first - sent`; receiving `last - first`."""
+
+
+SENT, ANSWERED = 0, 1
+"""The kinds of rows of EVENTS."""
+SENT_COLUMNS = ("vu", "iteration")
+ANSWERED_COLUMNS = ("vu", "iteration", "outcome", "last")
 
 
 def sample_key(route: int, outcome: int) -> int:

@@ -503,10 +503,11 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """Where the events of a run are read back, page by page: `${cursor}` in `path` is the cursor of the page
-    (empty for the first). `items` is the JSON path of a page's list, `id` and `time` (milliseconds since the
-    epoch when it came in; empty: not told) are paths within one item, `next` is the path of the next page's
-    cursor, null or absent on the last. An event must be there `within_ns` after it was acknowledged."""
+    """Where the events of a run are read back, page by page: `${cursor}` in `path` is the cursor of the
+    page (`first` for the first). `items` is the JSON path of a page's list, `id` and `time` (milliseconds
+    since the epoch when it came in; empty: not told) are paths within one item, `next` is the path of the
+    next page's cursor, null or absent on the last. An event must be there `within_ns` after it was
+    acknowledged."""
 
     name: str
     origin: int
@@ -516,6 +517,7 @@ class Station:
     next: str
     time: str = ""
     within_ns: int = 0
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,6 +528,8 @@ class Lineage:
     route: int
     id: str
     stations: tuple[Station, ...]
+    absent: tuple[str, ...] = ()
+    """Stations that are declared and not asked: the address of their app is not known."""
 
 
 @dataclass(frozen=True, slots=True)

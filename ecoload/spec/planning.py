@@ -30,6 +30,7 @@ from ecoload.plan import (
     Condition,
     Feeder,
     HttpLimits,
+    Lineage,
     Load,
     Metrics,
     Origin,
@@ -42,6 +43,7 @@ from ecoload.plan import (
     Route,
     Scenario,
     ServiceLevel,
+    Station,
     to_tree,
 )
 from ecoload.spec import template
@@ -85,6 +87,8 @@ def make_plan(
     routes = _routes(workspace, names, app, chosen)
     home, first = names.index(app), next((i for i, r in enumerate(routes) if r.app == app), 0)
     loads, scenarios = _loads(workspace, app, profile, home, first, duration_scale)
+    lineage = _lineage(shape, scenarios, routes, names, app)
+    stations = [names[station.origin] for station in lineage.stations] if lineage is not None else []
     feeders = _feeders(workspace, scenarios)
     own = {route.name for route in routes if route.app == app}
     proxy = _proxy(workspace, origins[home])
@@ -101,8 +105,9 @@ def make_plan(
         loads=loads,
         feeders=feeders,
         env=environment_of(workspace, app),
-        secrets=_secrets(shape, scenarios),
+        secrets=_secrets_of(workspace, app, scenarios, stations),
         auth=auth_of(shape, names),
+        other_auths=other_auths(workspace, app, stations, names),
         thresholds=_conditions(chosen.thresholds, own),
         fail_when=_conditions(chosen.fail_when, own),
         abort_when=_conditions([*chosen.abort_when, *shape.abort_when], own),
@@ -113,6 +118,7 @@ def make_plan(
         version_from=_probe(shape.version_from, home),
         proofs=_proofs(shape, home),
         metrics=_metrics(shape, home),
+        lineage=lineage,
         transport="aiohttp" if proxy else transport,
         pacing_mode=pacing_mode,
         proxy=proxy,
@@ -261,6 +267,21 @@ def _secrets(shape: App, scenarios: tuple[Scenario, ...]) -> tuple[tuple[str, st
     return tuple((name, shape.secrets[name].reference) for name in sorted(used))
 
 
+def _secrets_of(
+    workspace: Workspace, app: str, scenarios: tuple[Scenario, ...], stations: Collection[str]
+) -> tuple[tuple[str, str], ...]:
+    """Those of the app, and those of the tokens of its stations. Raises UsageError where a name means two
+    things."""
+    found = dict(_secrets(workspace.targets.apps[app], scenarios))
+    for other in sorted({*stations} - {app}):
+        for name, reference in _secrets(workspace.targets.apps[other], ()):
+            if found.setdefault(name, reference) != reference:
+                raise UsageError(
+                    f"{app} and {other} both call a secret {name}, and mean two: give one another name"
+                )
+    return tuple(sorted(found.items()))
+
+
 def secret_names(tree: Any) -> Iterator[str]:
     """The secrets that are read in what `to_tree` made of a plan, or of a part of one."""
     if isinstance(tree, dict):
@@ -324,6 +345,40 @@ def _proofs(shape: App, origin: int) -> tuple[Proof, ...]:
         Proof(name, Probe(origin, template.parse_text(proof.get), proof.json_), proof.is_, proof.within)
         for name, proof in shape.proofs.items()
     )
+
+
+def _lineage(
+    shape: App, scenarios: tuple[Scenario, ...], routes: tuple[Route, ...], names: list[str], app: str
+) -> Lineage | None:
+    """None where no scenario of the plan sends events that can be named."""
+    from ecoload.spec.event_names import names_events
+
+    declared = shape.lineage
+    if declared is None:
+        return None
+    route = next(i for i, r in enumerate(routes) if (r.app, r.name) == (app, declared.route))
+    if not any(names_events(scenario, declared.id, route) for scenario in scenarios):
+        return None
+    stations, absent = [], []
+    for name, station in declared.stations.items():
+        asked = station.app or app
+        if asked not in names:
+            absent.append(name)
+            continue
+        stations.append(
+            Station(
+                name=name,
+                origin=names.index(asked),
+                path=template.parse_text(station.get),
+                items=station.items,
+                id=station.id,
+                next=station.next,
+                time=station.time or "",
+                within_ns=station.within,
+                first=str(station.first),
+            )
+        )
+    return Lineage(route, declared.id, tuple(stations), tuple(absent))
 
 
 def _metrics(shape: App, origin: int) -> Metrics | None:

@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -87,6 +88,7 @@ def _check_app(name: str, app: App, targets: Targets, reading: Reading, environ:
     for header, raw in app.headers.items():
         _check_text(raw, scope, (*where, "headers", header), reading)
     _check_probes(app, question_scope(app, opened=where in reading.broken), where, reading)
+    _check_lineage(app, where, targets, reading)
     _check_cleanup(app, where, reading)
     _check_auth(app, where, targets, reading)
     known = {*app.routes, *broken_names(reading, (*where, "routes"))}
@@ -114,6 +116,26 @@ def _check_probes(app: App, scope: Scope, where: Where, reading: Reading) -> Non
         reading.problem(place, f"unknown route {name!r}{nearest(name, app.routes)}")
     elif route is not None and route.effect != "write":
         reading.problem(place, f"route {name!r} does not write; expected one with effect: write")
+
+
+def _check_lineage(app: App, where: Where, targets: Targets, reading: Reading) -> None:
+    if app.lineage is None:
+        return
+    name, place = app.lineage.route, (*where, "lineage")
+    route = app.routes.get(name)
+    if route is None and name not in broken_names(reading, (*where, "routes")):
+        reading.problem((*place, "route"), f"unknown route {name!r}{nearest(name, app.routes)}")
+    elif route is not None and route.effect != "write":
+        message = f"route {name!r} does not write; expected one with effect: write"
+        reading.problem((*place, "route"), message)
+    scope = question_scope(app, opened=where in reading.broken)
+    scope = dataclasses.replace(scope, names={*scope.names, "cursor"})
+    for key, station in app.lineage.stations.items():
+        other = (*place, "stations", key)
+        if station.app is not None and station.app not in {*targets.apps, *broken_names(reading, ("apps",))}:
+            message = f"unknown app {station.app!r}{nearest(station.app, targets.apps)}"
+            reading.problem((*other, "app"), message)
+        _check_text(station.get, scope, (*other, "get"), reading)
 
 
 def _check_cleanup(app: App, where: Where, reading: Reading) -> None:

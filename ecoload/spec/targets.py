@@ -270,6 +270,42 @@ class PersistenceShape(Model):
     """a GET that tells how many were kept"""
 
 
+class StationShape(Question):
+    """Where events are read back, page by page; `${cursor}` in the path is where a page begins."""
+
+    app: Name | None = None
+    """The app that is asked; the one that it stands under where not stated."""
+    items: JsonPath
+    """the JSON path of a page's list, such as $.events"""
+    id: JsonPath
+    """the JSON path of the id within one of its items, such as $.event_id"""
+    next: JsonPath
+    """the JSON path of the next page's cursor, null or absent on the last"""
+    first: Annotated[str | int, Field(union_mode="left_to_right")] = ""
+    """The cursor of the first page."""
+    time: JsonPath | None = None
+    """Within an item: when it came in, in whole ms since 1970."""
+    within: Duration = 0
+    """How long after its acknowledgement an event may come in."""
+
+    @model_validator(mode="after")
+    def _paged(self) -> Self:
+        if self.get.count("${cursor}") != 1 or "${cursor}" not in self.get.partition("?")[2]:
+            raise ValueError("get: expected ${cursor} once, in the query, such as ?after=${cursor}")
+        return self
+
+
+class LineageShape(Model):
+    """The proof that every event of a run came to each of its stations, once."""
+
+    route: Name
+    """the route that events are sent to"""
+    id: Annotated[str, Field(pattern=_VARIABLE_NAME)]
+    """the `let` of the scenario that names an event"""
+    stations: Annotated[dict[Name, StationShape], Field(min_length=1), EachEntry]
+    """where they are read back, by name"""
+
+
 class Tls(Model):
     ca_file: str | None = None
     client_cert: str | None = None
@@ -378,6 +414,8 @@ class App(Model):
     """Keys that replace those of a profile, for this app."""
     abort_when: Conditions
     persistence: PersistenceShape | None = None
+    lineage: LineageShape | None = None
+    """Every event is followed, from its acknowledgement to each station."""
     cleanup: Name | None = None
     """The route that deletes the test data in the app's namespace; `ecoload cleanup` sends it."""
     request_count: Probe | None = None

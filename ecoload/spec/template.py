@@ -113,20 +113,30 @@ def check(value: Value | Expression, scope: Scope) -> list[str]:
 
 def references(value: Value | Expression) -> Iterator[Ref]:
     """Every name in a template, in order."""
+    return (one for one in _expressions(value) if isinstance(one, Ref))
+
+
+def calls(value: Value | Expression) -> Iterator[Call]:
+    """Every call in a template, in order."""
+    return (one for one in _expressions(value) if isinstance(one, Call))
+
+
+def _expressions(value: Value | Expression) -> Iterator[Ref | Call]:
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, Call):
+        yield value
         for argument in value.arguments:
-            yield from references(argument)
+            yield from _expressions(argument)
     elif isinstance(value, Text):
         for part in value.parts:
-            yield from references(part)
+            yield from _expressions(part)
     elif isinstance(value, Array):
         for item in value.items:
-            yield from references(item)
+            yield from _expressions(item)
     elif isinstance(value, Object):
         for _, item in value.items:
-            yield from references(item)
+            yield from _expressions(item)
 
 
 def is_constant(value: object) -> bool:

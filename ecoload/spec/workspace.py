@@ -113,6 +113,7 @@ class _Loading:
         self.unreadable_flows: set[str] = set()
 
     def load(self) -> Workspace:
+        from ecoload.spec.event_names import check_event_names
         from ecoload.spec.phase_references import check_phases
         from ecoload.spec.references import check_references
         from ecoload.spec.targets import Targets
@@ -127,6 +128,8 @@ class _Loading:
             check_phases(targets, reading, {*self.flow_shapes, *self.unreadable_flows})
         sources = self._compile(targets, reading, data)
         flows = self._compile_flows(targets, reading)
+        if targets is not None and reading is not None:
+            check_event_names(targets, reading, sources)
         read = [found for found, _ in (*self.shapes.values(), *self.flow_shapes.values())]
         readings = [*([reading] if reading else []), *read]
         problems = [*self.problems, *(problem for found in readings for problem in found.problems)]

@@ -18,6 +18,7 @@ from ecoload.measure.asked import ProofAnswer
 from ecoload.measure.figures import CONNECTION_PHASES, PHASES, Figures, RouteFigures, Slow
 from ecoload.measure.histogram import Histogram
 from ecoload.measure.memory import MemorySample
+from ecoload.measure.reconcile import LineageFound
 from ecoload.measure.recorder import route_names
 from ecoload.measure.result import (
     ConnectionResult,
@@ -41,6 +42,7 @@ from ecoload.measure.validity import Circumstances, judge_validity
 from ecoload.plan import ConstantArrivalRate, Plan, RampingArrivalRate
 from ecoload.verdict.conditions import Fired, judge_thresholds, judge_watched
 from ecoload.verdict.drift import judge_drift
+from ecoload.verdict.lineage import judge_lineage
 from ecoload.verdict.persistence import judge_persistence
 from ecoload.verdict.proofs import judge_proofs
 from ecoload.verdict.routes import routes_sent
@@ -68,6 +70,7 @@ class RunFacts:
     server_count: int | None = None
     lost_worker: str = ""
     proofs: tuple[ProofAnswer, ...] = ()
+    lineage: LineageFound | None = None
     memory: tuple[MemorySample, ...] = ()
     fired: tuple[Fired, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +90,7 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
         *judge_watched(plan, facts.fired, validity),
     )
     persistence = _persistence(plan, figures, facts)
-    proofs = judge_proofs(plan, facts.proofs, _unasked(facts))
+    proofs = (*judge_proofs(plan, facts.proofs, _unasked(facts)), *judge_lineage(facts.lineage))
     drift = judge_drift(plan, figures, facts.memory, validity)
     verdict, reasons = _verdict(plan, facts, validity, levels, thresholds, persistence, proofs, drift)
     owed = figures.requests + figures.unsent

@@ -19,7 +19,7 @@ from ecoload.measure.outcome import Outcome
 NAMES = ["VU", "__version__"]
 
 COMMANDS = set(
-    "approve cleanup compare cross-check data export export-k6 flow import plan readiness report run "
+    "approve cleanup compare cross-check data export export-k6 flow import lineage plan readiness report run "
     "sandbox suite validate".split()
 )
 

@@ -16,7 +16,7 @@
 //                     [../config/data.jsonl]
 //
 // baseline: constant, up to 20 VUs, 15m, an iteration each 1s
-//   spec_hash 8e3b08404e57d5ba46c195ab4ffd7f856aa1ee67d18b8a1f04642b6aa9a9d1d7
+//   spec_hash 0ac555e4b35cffd07cafb2334979b43671bfcba54925291ec83b33db5d68d9f3
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -93,7 +93,7 @@ if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
 }
 
 const SPEC_HASH =
-  "8e3b08404e57d5ba46c195ab4ffd7f856aa1ee67d18b8a1f04642b6aa9a9d1d7";
+  "0ac555e4b35cffd07cafb2334979b43671bfcba54925291ec83b33db5d68d9f3";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
 // Seconds from one start of an iteration to the next of a VU.

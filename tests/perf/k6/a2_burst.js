@@ -16,7 +16,7 @@
 //                     [../config/data.jsonl]
 //
 // burst: burst, 100 in 1s, up to 60 VUs, 2m
-//   spec_hash 0ba019b3037a70395adf0b67e42f8fa9730b573f3530e30a128ee9523ccd6e41
+//   spec_hash 83a884744a4213d4b8582cdd2326840ba9ee899dc8fcfc4b7f38a7a53d2e184e
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -95,7 +95,7 @@ if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
 }
 
 const SPEC_HASH =
-  "0ba019b3037a70395adf0b67e42f8fa9730b573f3530e30a128ee9523ccd6e41";
+  "83a884744a4213d4b8582cdd2326840ba9ee899dc8fcfc4b7f38a7a53d2e184e";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
 const SCENARIOS = {

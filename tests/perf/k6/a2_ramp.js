@@ -16,7 +16,7 @@
 //                     [../config/data.jsonl]
 //
 // ramp: ramp, up to 60 VUs, 20m, an iteration each 1s
-//   spec_hash c93c1060fbec2db8dcbf4595a9182da805ef0728b598b93aa15606405eac618e
+//   spec_hash 733bf49d6ac02b56ec656b882de545445786794544804c8b931cc5fce6e44922
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -93,7 +93,7 @@ if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
 }
 
 const SPEC_HASH =
-  "c93c1060fbec2db8dcbf4595a9182da805ef0728b598b93aa15606405eac618e";
+  "733bf49d6ac02b56ec656b882de545445786794544804c8b931cc5fce6e44922";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
 // Seconds from one start of an iteration to the next of a VU.

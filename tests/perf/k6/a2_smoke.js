@@ -16,7 +16,7 @@
 //                     [../config/data.jsonl]
 //
 // smoke: constant, up to 5 VUs, 5m, an iteration each 1s
-//   spec_hash ccb8269a74faaf835bb9a85ed688b65846520c7b8b92a99f9cefb6ffd4ad127a
+//   spec_hash 209e9b8fe2bc81296ec5c80ce708d53f68d5d1e1f8111d52fe2e74d0c4afa636
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -93,7 +93,7 @@ if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
 }
 
 const SPEC_HASH =
-  "ccb8269a74faaf835bb9a85ed688b65846520c7b8b92a99f9cefb6ffd4ad127a";
+  "209e9b8fe2bc81296ec5c80ce708d53f68d5d1e1f8111d52fe2e74d0c4afa636";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
 // Seconds from one start of an iteration to the next of a VU.

@@ -16,7 +16,7 @@
 //                     [../config/data.jsonl]
 //
 // soak: soak, up to 20 VUs, 1h, an iteration each 1s
-//   spec_hash 51a70b247c1a6bd1d154d192425a6a6bfdf011d3aca76295bb142423f723c323
+//   spec_hash 3d0e2b3f5decb6e39443e86c62090670bdf91c054cfddca6579b404ff7feae76
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -93,7 +93,7 @@ if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
 }
 
 const SPEC_HASH =
-  "51a70b247c1a6bd1d154d192425a6a6bfdf011d3aca76295bb142423f723c323";
+  "3d0e2b3f5decb6e39443e86c62090670bdf91c054cfddca6579b404ff7feae76";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
 // Seconds from one start of an iteration to the next of a VU.

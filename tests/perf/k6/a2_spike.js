@@ -16,7 +16,7 @@
 //                     [../config/data.jsonl]
 //
 // spike: spike, up to 100 VUs, 10m, an iteration each 1s
-//   spec_hash e5dd728189f37cabec408f8c8f960602e42eeb52c1ef039840efa7574d63ab87
+//   spec_hash 6748e8b363029976bbbc150c0b31f2f20bfa4e6cf47dee9e48dbe6555d7efd29
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -93,7 +93,7 @@ if (__ENV.PROFILE && __ENV.PROFILE !== PROFILE) {
 }
 
 const SPEC_HASH =
-  "e5dd728189f37cabec408f8c8f960602e42eeb52c1ef039840efa7574d63ab87";
+  "6748e8b363029976bbbc150c0b31f2f20bfa4e6cf47dee9e48dbe6555d7efd29";
 // Why ecoload would ask for an approval, the number of VUs aside.
 const REASONS = [];
 // Seconds from one start of an iteration to the next of a VU.
