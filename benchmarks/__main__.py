@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import closed, many, pacing, startup
+from benchmarks import closed, lineage, many, pacing, startup
 from benchmarks.process import SERVER_CORE, adopt_orphans, pin
 from benchmarks.server import nginx
 from benchmarks.table import markdown
 from benchmarks.tools import ROOT, versions
 
-CASES = ("get", "post", "open", "many", "startup")
+CASES = ("get", "post", "open", "many", "startup", "lineage")
 
 
 def main() -> None:
@@ -49,6 +49,8 @@ def main() -> None:
 
 
 def _measure(case: str, folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
+    if case == "lineage":
+        return lineage.measure(rounds)
     if case == "startup":
         return startup.measure(folder, rounds)
     with nginx(folder) as server:

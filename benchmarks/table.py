@@ -16,6 +16,7 @@ GOAL_KB_TLS = 60.0
 def markdown(results: Mapping[str, Any]) -> str:
     """One section for each case that was measured."""
     writers = {"get": _get, "post": _post, "open": _open, "many": _many, "startup": _startup}
+    writers["lineage"] = _lineage
     versions = results["versions"]
     lines = [
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}.",
@@ -30,6 +31,16 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 def goal(what: str, met: bool) -> str:
     return f"- {what}: **{'met' if met else 'NOT MET'}**"
+
+
+def _lineage(case: Mapping[str, Any]) -> Iterator[str]:
+    seconds, peak = case["seconds"], case["peak_mb"]
+    yield f"### {case['events']:,} events reconciled with two stations, one core"
+    yield ""
+    yield f"{seconds:.1f} s (median), {peak:.0f} MB at most."
+    yield ""
+    yield goal("under 30 s", seconds < 30)
+    yield goal("under 300 MB", peak < 300)
 
 
 def _get(case: Mapping[str, Any]) -> Iterator[str]:

@@ -39,13 +39,17 @@ SUITE_FILES = ("suite.json", "protocol.json", "availability.csv", "approval.json
 RUN_FILES = (
     *("run.json", "error.json", "plan.json", "latency.hlog", "series.csv", "memory.csv", "summary.md"),
     *("diagnostics.md", "metrics_before.txt", "metrics_after.txt", "approval.json"),
-    *("flow.json", "evidence.jsonl"),
+    *("flow.json", "evidence.jsonl", "events.bin", "lineage_proof.json", "lineage_proof.md"),
 )
 WORKSPACE_FILES = ("targets.yaml", "data.jsonl", DATA)
 REPORT_FILES = (
     *("ecosystem_perf_summary.md", "ecosystem_perf_summary.html", "ecosystem_slo_matrix.md"),
     "cross_check.md",
 )
+PROOFS = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9_-]*_(lineage_proof\.(json|md)|resiliency_report\.(md|html)|flow\.md)"
+)
+"""Copies of what proofs of the runs show, beside the reports."""
 APP_REPORTS = re.compile(r"slo_verdict\.md|latency_[A-Za-z0-9][A-Za-z0-9_-]*\.csv")
 MAX_BYTES = 2 << 30
 MAX_MEMBERS = 20_000
@@ -133,6 +137,8 @@ def _members(suite: Path, reports: Path) -> Iterator[tuple[str, Path]]:
     yield from _files(suite, (f"workspace/{name}" for name in WORKSPACE_FILES), "suite")
     yield from _files(suite, _scenarios(suite), "suite")
     yield from _files(reports, REPORT_FILES, "reports")
+    proofs = [path.name for path in reports.iterdir() if PROOFS.fullmatch(path.name)]
+    yield from _files(reports, proofs, "reports")
     for app in map(str, result.get("apps") or ()):
         if is_name(app) and (reports / app).is_dir():
             own = [path.name for path in (reports / app).iterdir() if APP_REPORTS.fullmatch(path.name)]

@@ -19,7 +19,7 @@ import orjson
 
 from ecoload.errors import OutputFailed, UsageError
 from ecoload.report import suite_rows as rows
-from ecoload.report.bundle import APP_REPORTS, write_bundle
+from ecoload.report.bundle import APP_REPORTS, PROOFS, write_bundle
 from ecoload.report.folder import replace
 from ecoload.report.latency_csv import MeasuredRun, latency_csv
 from ecoload.report.suite_html import suite_html
@@ -63,7 +63,43 @@ def _texts(result: Tree, suite: Path, reports: Path) -> dict[Path, str]:
         texts[reports / app / "slo_verdict.md"] = slo_verdict(result, app, run)
         for profile, runs in _by_profile(result, app, suite).items():
             texts[reports / app / f"latency_{profile}.csv"] = latency_csv(app, runs)
-    return texts
+    return texts | {reports / name: text for name, text in _proofs(result, suite).items()}
+
+
+def _proofs(result: Tree, suite: Path) -> dict[str, str]:
+    """What the proofs of the runs that count show, by the names of their copies. Of several lineages of an
+    app the one with the worst verdict counts, then the one of most events."""
+    found: dict[str, str] = {}
+    lineages: dict[str, tuple[tuple[bool, int], Path]] = {}
+    for phase in rows.phases(result):
+        for cell in phase.get("cells") or ():
+            runs: list[Tree] = list(cell.get("runs") or ())
+            folder = str(runs[-1].get("folder")) if runs else ""
+            app, flow = str(cell.get("app")), str(cell.get("flow") or "")
+            if not is_run_folder(folder) or not is_name(app):
+                continue
+            if is_name(flow) and (page := _text(suite / folder / "summary.md")):
+                found[f"{flow}_flow.md"] = page
+            for kind in ("md", "html"):
+                if page := _text(suite / folder / f"resiliency_report.{kind}"):
+                    found[f"{app}_resiliency_report.{kind}"] = page
+            proof = _json(suite / folder / "lineage_proof.json")
+            if proof is not None and is_name(name := f"{app}_{proof.get('route')}"):
+                counts = proof.get("counts") or {}
+                rank = (proof.get("verdict") != "PASS", int(counts.get("acknowledged") or 0))
+                if name not in lineages or rank > lineages[name][0]:
+                    lineages[name] = (rank, suite / folder)
+    for name, (_, place) in lineages.items():
+        for kind in ("json", "md"):
+            found[f"{name}_lineage_proof.{kind}"] = _text(place / f"lineage_proof.{kind}")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _by_profile(result: Tree, app: str, suite: Path) -> dict[str, list[MeasuredRun]]:
@@ -85,12 +121,12 @@ def _runs(phase: Tree, app: str, suite: Path) -> Iterator[MeasuredRun]:
     runs: list[Tree] = [run for cell in cells if not cell.get("flow") for run in cell.get("runs") or ()]
     for run in runs:
         folder = str(run.get("folder"))
-        result = _run_result(suite / folder / "run.json") if is_run_folder(folder) else None
+        result = _json(suite / folder / "run.json") if is_run_folder(folder) else None
         if result is not None:
             yield MeasuredRun(str(phase.get("name")), str(run.get("kind")), run is runs[-1], result)
 
 
-def _run_result(path: Path) -> dict[str, Any] | None:
+def _json(path: Path) -> dict[str, Any] | None:
     try:
         found = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
@@ -99,7 +135,10 @@ def _run_result(path: Path) -> dict[str, Any] | None:
 
 
 def _remove_stale(reports: Path, written: set[Path]) -> None:
-    """Takes away our own reports of apps and profiles that the suite does not have."""
+    """Takes away our own reports of apps, profiles and proofs that the suite does not have."""
+    for path in reports.iterdir():
+        if PROOFS.fullmatch(path.name) and path not in written and path.is_file():
+            path.unlink()
     for folder in reports.iterdir():
         if folder.is_symlink() or not folder.is_dir():
             continue

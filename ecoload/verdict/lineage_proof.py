@@ -48,6 +48,7 @@ def proof_of(plan: Plan, run_id: str, found: LineageFound) -> dict[str, Any]:
         "tool_version": plan.tool_version,
         "app": plan.app,
         "profile": plan.profile,
+        "route": plan.routes[plan.lineage.route].name,
         "run_id": run_id,
         "seed": plan.seed,
         "execution_hash": plan.execution_hash,
