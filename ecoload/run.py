@@ -29,6 +29,7 @@ import orjson
 
 from ecoload.engine.beside import Beside
 from ecoload.engine.errands import Errands
+from ecoload.engine.fault import FaultBeside
 from ecoload.engine.fleet import Generator, raise_file_limit
 from ecoload.engine.interrupts import Interrupts, interrupts
 from ecoload.engine.lineage import follow_up
@@ -42,7 +43,7 @@ from ecoload.guard.hosts import resolve
 from ecoload.guard.lock import locked
 from ecoload.guard.peaks import total_duration_ns
 from ecoload.guard.rules import check_plan
-from ecoload.measure.frames import Frame
+from ecoload.measure.frames import Frame, split_key
 from ecoload.measure.hlog import LogWriter
 from ecoload.measure.interval import Interval
 from ecoload.measure.ledger import FILE as LEDGER
@@ -58,6 +59,7 @@ from ecoload.measure.strict import read_plain
 from ecoload.plan import Plan, to_tree
 from ecoload.report.imported import SUMMARY
 from ecoload.report.lineage import write_proof
+from ecoload.report.resiliency import write_resiliency
 from ecoload.verdict.conditions import ConditionWatch
 from ecoload.verdict.judge import RunFacts, judge
 
@@ -148,16 +150,26 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
         job = Job(plan, run_id, request.workspace.absolute(), dict(request.secrets), tokens.current)
         view.begin(plan, run_id, folder)
         stack.callback(view.end)
-        course = _Course(plan, run_id, folder, view, errands)
+        current = {app: partial(getattr, one, "current") for app, one in station_tokens.items()}
+        fault = FaultBeside(plan, run_id, request.secrets, current, folder) if plan.resiliency else None
+        course = _Course(plan, run_id, folder, view, errands, fault)
         taking = interrupts() if heard is None else nullcontext(heard)
         with taking as taken:
-            with Generator(job) as generator, closing(errands), taken.reach(generator) as presses:
+            with (
+                closing(fault) if fault is not None else nullcontext(),
+                Generator(job) as generator,
+                closing(errands),
+                taken.reach(generator) as presses,
+            ):
                 course.follow(generator, presses, tokens)
             _keep(folder / "metrics_after.txt", beside)
             persisted, problem = beside.persisted()
             server_count = beside.request_count()
             proofs = beside.proofs(lambda seconds: _waited(seconds, presses))
-            lineage = followed(plan, run_id, folder, station_tokens, partial(_waited, presses=presses))
+            lineage = followed(plan, run_id, folder, current, partial(_waited, presses=presses))
+            resiliency = fault.found(course.stopped_ns / 1e9) if fault is not None else None
+            if resiliency is not None:
+                write_resiliency(folder, plan, run_id, resiliency)
         if any(answer.cut_short for answer in proofs):
             course.status, course.reason = Status.INTERRUPTED, "Ctrl-C while a proof was waited for"
         facts = RunFacts(
@@ -173,6 +185,7 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             server_count=server_count,
             proofs=proofs,
             lineage=lineage,
+            resiliency=resiliency,
             memory=tuple(memory.samples),
             lost_worker=course.lost,
             fired=course.watch.fired,
@@ -201,14 +214,17 @@ def granted(request: Request, plan: Plan, run_id: str, folder: Path) -> Grant | 
 
 
 def followed(
-    plan: Plan, run_id: str, folder: Path, tokens: Mapping[str, Tokens], wait: Callable[[float], bool]
+    plan: Plan,
+    run_id: str,
+    folder: Path,
+    tokens: Mapping[str, Callable[[], str]],
+    wait: Callable[[float], bool],
 ) -> LineageFound | None:
     """The lineage of a run's events, read back from every station and kept in the folder; None where the plan
     follows none, or the run never began."""
     if plan.lineage is None or not (folder / LEDGER).exists():
         return None
-    current = {app: partial(getattr, one, "current") for app, one in tokens.items()}
-    found = follow_up(plan, run_id, read_ledger(folder), current, wait)
+    found = follow_up(plan, run_id, read_ledger(folder), tokens, wait)
     write_proof(folder, plan, run_id, found)
     return found
 
@@ -262,7 +278,15 @@ def machine() -> dict[str, str]:
 class _Course:
     """A run while it goes: every frame measured, every second written, watched and shown."""
 
-    def __init__(self, plan: Plan, run_id: str, folder: Path, view: View, errands: Errands) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        run_id: str,
+        folder: Path,
+        view: View,
+        errands: Errands,
+        fault: FaultBeside | None = None,
+    ) -> None:
         self.recorder = Recorder.for_plan(plan)
         self.watch = ConditionWatch(plan)
         self.status, self.reason = Status.FINISHED, ""
@@ -272,7 +296,7 @@ class _Course:
         self._t0_ns = self._last_ns = 0
         self.notes: list[str] = []
         self._plan, self._folder, self._view, self._errands = plan, folder, view, errands
-        self._run_id = run_id
+        self._run_id, self._fault = run_id, fault
         self._log: LogWriter | None = None
         self._series: SeriesWriter | None = None
         self._ledger: LedgerWriter | None = None
@@ -323,9 +347,13 @@ class _Course:
                     self._ledger.add(key, payload)
         else:
             interval = self.recorder.take(kind, key, payload)
+            if kind is Frame.SAMPLES and self._fault is not None:
+                self._fault.take(*split_key(key), payload)
             if kind is Frame.START:
                 self._t0_ns = int(orjson.loads(payload)["t0"])
                 self._errands.start(self._t0_ns / 1e9)
+                if self._fault is not None:
+                    self._fault.start(self._t0_ns / 1e9)
                 with self._disk(generator):
                     self._open()
             if interval is not None:

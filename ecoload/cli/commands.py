@@ -183,7 +183,7 @@ def validate(**shared: Any) -> int:
     workspace = options.workspace()
     count = 0
     for app in filter(workspace.scenarios_of, workspace.apps):
-        for profile in workspace.profile_names:
+        for profile in workspace.profiles_of(app):
             check_plan(options.plan(workspace, app, profile))
             count += 1
     for name in workspace.flows:

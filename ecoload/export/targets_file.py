@@ -78,7 +78,9 @@ def _app(workspace: Workspace, name: str, level: ServiceLevel) -> dict[str, Any]
         whole["scenarios"] = list(scenarios)
     whole |= {key: item for key, item in written.items() if key not in {*whole, "routes", "profiles"}}
     whole["routes"] = _routes(app, written.get("routes") or {}, level)
-    whole["profiles"] = {profile: _profile(workspace, name, profile) for profile in workspace.profile_names}
+    whole["profiles"] = {
+        profile: _profile(workspace, name, profile) for profile in workspace.profiles_of(name)
+    }
     return whole
 
 

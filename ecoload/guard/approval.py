@@ -28,6 +28,9 @@ def reasons_for_approval(plan: Plan) -> tuple[str, ...]:
         route = plan.routes[index]
         if route.effect == "fault":
             reasons.append(f"it can send {route.app}.{route.name}, which injects a fault")
+    if plan.resiliency is not None and not plan.resiliency.fault.ttl_ns:
+        app = plan.origins[plan.resiliency.fault.inject.origin].app
+        reasons.append(f"the fault at {app} cannot expire: if ecoload is killed, somebody must withdraw it")
     for index in sorted(asked_origins(plan)):
         origin = plan.origins[index]
         if origin.max_rps is not None:

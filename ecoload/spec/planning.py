@@ -40,6 +40,7 @@ from ecoload.plan import (
     Probe,
     Proof,
     ProtocolHeader,
+    Resiliency,
     Route,
     Scenario,
     ServiceLevel,
@@ -82,6 +83,10 @@ def make_plan(
     for name in base_urls or {}:
         _known("app", name, targets.apps)
     shape, chosen = targets.apps[app], workspace.profiles[app, profile]
+    if chosen.fault is not None:
+        if app not in workspace.resiliencies:
+            raise UsageError(f"the profile {profile} injects a fault, and {app} declares no resiliency:")
+        duration_scale = 1.0
     origins = _origins(workspace, app, base_urls or {}, embedded, together=together, closed=closed)
     names = [origin.app for origin in origins]
     routes = _routes(workspace, names, app, chosen)
@@ -89,6 +94,10 @@ def make_plan(
     loads, scenarios = _loads(workspace, app, profile, home, first, duration_scale)
     lineage = _lineage(shape, scenarios, routes, names, app)
     stations = [names[station.origin] for station in lineage.stations] if lineage is not None else []
+    resiliency = _resiliency(workspace, app, chosen, routes, names)
+    faulty = [] if resiliency is None else [names[resiliency.fault.inject.origin]]
+    asked = [*stations, *faulty]
+    routes = _bearing(workspace, routes, faulty)
     feeders = _feeders(workspace, scenarios)
     own = {route.name for route in routes if route.app == app}
     proxy = _proxy(workspace, origins[home])
@@ -105,9 +114,9 @@ def make_plan(
         loads=loads,
         feeders=feeders,
         env=environment_of(workspace, app),
-        secrets=_secrets_of(workspace, app, scenarios, stations),
+        secrets=_secrets_of(workspace, app, scenarios, resiliency, asked),
         auth=auth_of(shape, names),
-        other_auths=other_auths(workspace, app, stations, names),
+        other_auths=other_auths(workspace, app, asked, names),
         thresholds=_conditions(chosen.thresholds, own),
         fail_when=_conditions(chosen.fail_when, own),
         abort_when=_conditions([*chosen.abort_when, *shape.abort_when], own),
@@ -119,6 +128,7 @@ def make_plan(
         proofs=_proofs(shape, home),
         metrics=_metrics(shape, home),
         lineage=lineage,
+        resiliency=resiliency,
         transport="aiohttp" if proxy else transport,
         pacing_mode=pacing_mode,
         proxy=proxy,
@@ -264,17 +274,24 @@ def _secrets(shape: App, scenarios: tuple[Scenario, ...]) -> tuple[tuple[str, st
         used.add(shape.auth.client_credentials.client_secret.secret)
     if any(scenario.module for scenario in scenarios):
         used |= set(shape.secrets)
-    return tuple((name, shape.secrets[name].reference) for name in sorted(used))
+    return tuple((name, shape.secrets[name].reference) for name in sorted(used & set(shape.secrets)))
 
 
 def _secrets_of(
-    workspace: Workspace, app: str, scenarios: tuple[Scenario, ...], stations: Collection[str]
+    workspace: Workspace,
+    app: str,
+    scenarios: tuple[Scenario, ...],
+    resiliency: Resiliency | None,
+    asked: Collection[str],
 ) -> tuple[tuple[str, str], ...]:
-    """Those of the app, and those of the tokens of its stations. Raises UsageError where a name means two
-    things."""
-    found = dict(_secrets(workspace.targets.apps[app], scenarios))
-    for other in sorted({*stations} - {app}):
-        for name, reference in _secrets(workspace.targets.apps[other], ()):
+    """Those of the app, and those that it takes to ask other apps and to set the fault. Raises UsageError
+    where a name means two things."""
+    fault = () if resiliency is None else (resiliency.fault.inject, resiliency.fault.withdraw)
+    apps, beside = workspace.targets.apps, Scenario("", steps=fault)
+    own = (*scenarios, beside) if app in asked or not asked else scenarios
+    found = dict(_secrets(apps[app], own))
+    for other in sorted({*asked} - {app}):
+        for name, reference in _secrets(apps[other], (beside,)):
             if found.setdefault(name, reference) != reference:
                 raise UsageError(
                     f"{app} and {other} both call a secret {name}, and mean two: give one another name"
@@ -379,6 +396,33 @@ def _lineage(
             )
         )
     return Lineage(route, declared.id, tuple(stations), tuple(absent))
+
+
+def _resiliency(
+    workspace: Workspace, app: str, profile: Any, routes: tuple[Route, ...], names: list[str]
+) -> Resiliency | None:
+    from ecoload.spec.resiliency import resiliency_of
+
+    span, source = profile.fault, workspace.resiliencies.get(app)
+    if span is None or source is None:
+        return None
+    if source.app not in names:
+        raise UsageError(f"the address of {source.app}, where the fault of {app} is set, is not known")
+    guarded = next(i for i, r in enumerate(routes) if (r.app, r.name) == (app, source.shape.route))
+    first = next(i for i, r in enumerate(routes) if r.app == source.app)
+    home, faulty = names.index(app), names.index(source.app)
+    return resiliency_of(source, home, guarded, faulty, first, span.at, span.for_)
+
+
+def _bearing(workspace: Workspace, routes: tuple[Route, ...], apps: Collection[str]) -> tuple[Route, ...]:
+    """The routes, those of `apps` with the token of their own that they declare."""
+    from ecoload.spec.references import declared_routes
+
+    declared = {app: declared_routes(app, workspace.targets.apps[app]) for app in apps}
+    return tuple(
+        dataclasses.replace(r, bearer=declared[r.app][r.name].bearer) if r.app in declared else r
+        for r in routes
+    )
 
 
 def _metrics(shape: App, origin: int) -> Metrics | None:

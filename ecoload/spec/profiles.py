@@ -8,7 +8,7 @@ Rules
 - An app may narrow a profile: its keys replace the profile's, and the whole is checked again. Where one
   is a single load and the other `loads:`, only what stands beside loads (`BESIDE_LOADS`) is kept of it.
 - `duration_scale` scales durations, stages, grace times, `start_time` and `warm_up`; never pacing,
-  think time or timeouts.
+  think time or timeouts. A profile with a `fault:` is not scaled: how long a breaker takes is not either.
 """
 
 from __future__ import annotations
@@ -106,6 +106,15 @@ class Slo(Model):
         return ServiceLevel(**fields | {name: getattr(self, name) for name in self.model_fields_set})
 
 
+class FaultSpan(Model):
+    """When the fault that an app declares (`resiliency:`) is injected into it."""
+
+    at: Duration
+    """from when on, counted from the load's beginning"""
+    for_: Annotated[PositiveDuration, Field(alias="for")]
+    """how long"""
+
+
 class Common(Model):
     """What every profile may say."""
 
@@ -122,6 +131,8 @@ class Common(Model):
     slo: Slo | None = None
     decides: Decides
     """The service levels that decide; the others are shown only. All decide where not stated."""
+    fault: FaultSpan | None = None
+    """Inject the fault that the app declares; such a profile is never scaled."""
 
 
 class Closed(Common):
@@ -352,7 +363,7 @@ LoadEntry = (
 )
 
 
-BESIDE_LOADS = frozenset({"warm_up", "thresholds", "fail_when", "abort_when", "slo", "decides"})
+BESIDE_LOADS = frozenset({"warm_up", "thresholds", "fail_when", "abort_when", "slo", "decides", "fault"})
 """Keys of the profile as a whole, in either form."""
 
 
@@ -369,6 +380,8 @@ class Loads(Model):
     abort_when: Conditions
     slo: Slo | None = None
     decides: Decides
+    """As in a profile of a single load."""
+    fault: FaultSpan | None = None
     """As in a profile of a single load."""
 
     @model_validator(mode="after")

@@ -103,6 +103,7 @@ class _Maker:
 
     def phase(self, shape: PhaseShape, apps: Sequence[str], parallel: int | None) -> Phase:
         named = [app for app in apps if shape.apps is None or app in shape.apps]
+        without: tuple[str, ...] = ()
         if shape.health is not None:
             plan = self._health(shape.name, shape.health, named)
             runs: tuple[AppRun, ...] = (AppRun(ALL_APPS, plan),) if plan else ()
@@ -111,6 +112,7 @@ class _Maker:
         else:
             assert shape.profile is not None
             runs = tuple(self._run(app, shape.profile) for app in named if self._takes_part(app, shape))
+            without = tuple(app for app in named if shape.profile not in self._workspace.profiles_of(app))
         return Phase(
             name=shape.name,
             profile=shape.profile,
@@ -118,6 +120,7 @@ class _Maker:
             runs=runs,
             parallel=parallel or shape.parallel,
             optional=shape.optional,
+            not_applicable=without,
         )
 
     def _flows(self, asked: Literal["all"] | Sequence[str], apps: Sequence[str]) -> Iterator[str]:
@@ -130,6 +133,8 @@ class _Maker:
         return AppRun(plan.app, plan)
 
     def _takes_part(self, app: str, shape: PhaseShape) -> bool:
+        if shape.profile not in self._workspace.profiles_of(app):
+            return False
         # An app that is named and has no scenario is a mistake; `make_plan` says so.
         return bool(shape.apps) or bool(self._workspace.scenarios_of(app))
 

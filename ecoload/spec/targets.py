@@ -416,6 +416,8 @@ class App(Model):
     persistence: PersistenceShape | None = None
     lineage: LineageShape | None = None
     """Every event is followed, from its acknowledgement to each station."""
+    resiliency: Annotated[Any, WithJsonSchema({"type": "object"})] = None
+    """The fault that is injected, the breaker that is watched, and the oracles (docs/resiliency.md)."""
     cleanup: Name | None = None
     """The route that deletes the test data in the app's namespace; `ecoload cleanup` sends it."""
     request_count: Probe | None = None

@@ -27,6 +27,7 @@ from ecoload.spec.planning import make_cleanup, make_plan
 if TYPE_CHECKING:
     from ecoload.spec.flows import FlowShape, FlowSource
     from ecoload.spec.reach import Home
+    from ecoload.spec.resiliency import ResiliencySource
     from ecoload.spec.scenarios import ScenarioShape
     from ecoload.spec.shape import Reading
     from ecoload.spec.targets import Targets
@@ -60,6 +61,7 @@ class Workspace:
     written: Mapping[str, Any]
     environ: Mapping[str, str]
     flows: Mapping[str, FlowSource] = field(default_factory=dict)
+    resiliencies: Mapping[str, ResiliencySource] = field(default_factory=dict)
 
     @property
     def apps(self) -> tuple[str, ...]:
@@ -68,6 +70,15 @@ class Workspace:
     @property
     def profile_names(self) -> tuple[str, ...]:
         return tuple(self.targets.profiles)
+
+    def profiles_of(self, app: str) -> tuple[str, ...]:
+        """The profiles that an app can run: those with a fault only where it declares one."""
+        names = self.profile_names
+        return (
+            names
+            if app in self.resiliencies
+            else tuple(name for name in names if self.profiles[app, name].fault is None)
+        )
 
     def scenarios_of(self, app: str) -> tuple[str, ...]:
         """The scenarios of an app; a profile runs the first unless it names another."""
@@ -116,6 +127,7 @@ class _Loading:
         from ecoload.spec.event_names import check_event_names
         from ecoload.spec.phase_references import check_phases
         from ecoload.spec.references import check_references
+        from ecoload.spec.resiliency import compile_resiliencies
         from ecoload.spec.targets import Targets
 
         reading = self._read(self.targets_path)
@@ -128,15 +140,26 @@ class _Loading:
             check_phases(targets, reading, {*self.flow_shapes, *self.unreadable_flows})
         sources = self._compile(targets, reading, data)
         flows = self._compile_flows(targets, reading)
+        resiliencies = {}
         if targets is not None and reading is not None:
             check_event_names(targets, reading, sources)
+            homes = {name: self._home(name, targets, reading) for name in targets.apps}
+            resiliencies = compile_resiliencies(targets, homes, reading)
         read = [found for found, _ in (*self.shapes.values(), *self.flow_shapes.values())]
         readings = [*([reading] if reading else []), *read]
         problems = [*self.problems, *(problem for found in readings for problem in found.problems)]
         if problems or targets is None or reading is None:
             raise SpecError(list(dict.fromkeys(problems)))
         return Workspace(
-            self.root, targets, profiles, sources, data, reading.document.data, dict(self.environ), flows
+            self.root,
+            targets,
+            profiles,
+            sources,
+            data,
+            reading.document.data,
+            dict(self.environ),
+            flows,
+            resiliencies,
         )
 
     # --- reading ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ecoload.measure.histogram import Histogram
 from ecoload.measure.memory import MemorySample
 from ecoload.measure.reconcile import LineageFound
 from ecoload.measure.recorder import route_names
+from ecoload.measure.resiliency import ResiliencyFound
 from ecoload.measure.result import (
     ConnectionResult,
     DriftResult,
@@ -45,6 +46,7 @@ from ecoload.verdict.drift import judge_drift
 from ecoload.verdict.lineage import judge_lineage
 from ecoload.verdict.persistence import judge_persistence
 from ecoload.verdict.proofs import judge_proofs
+from ecoload.verdict.resiliency import judge_resiliency
 from ecoload.verdict.routes import routes_sent
 from ecoload.verdict.slo import judge_route, tightest_ms, worst
 
@@ -71,6 +73,7 @@ class RunFacts:
     lost_worker: str = ""
     proofs: tuple[ProofAnswer, ...] = ()
     lineage: LineageFound | None = None
+    resiliency: ResiliencyFound | None = None
     memory: tuple[MemorySample, ...] = ()
     fired: tuple[Fired, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +93,11 @@ def judge(plan: Plan, figures: Figures, facts: RunFacts) -> RunResult:
         *judge_watched(plan, facts.fired, validity),
     )
     persistence = _persistence(plan, figures, facts)
-    proofs = (*judge_proofs(plan, facts.proofs, _unasked(facts)), *judge_lineage(facts.lineage))
+    proofs = (
+        *judge_proofs(plan, facts.proofs, _unasked(facts)),
+        *judge_lineage(facts.lineage),
+        *judge_resiliency(plan, facts.resiliency),
+    )
     drift = judge_drift(plan, figures, facts.memory, validity)
     verdict, reasons = _verdict(plan, facts, validity, levels, thresholds, persistence, proofs, drift)
     owed = figures.requests + figures.unsent

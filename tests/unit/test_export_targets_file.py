@@ -37,7 +37,7 @@ def plans(workspace: Workspace, **options: Any) -> dict[tuple[str, str], Any]:
     """Every plan, but for what people wrote; or why there is none."""
     found: dict[tuple[str, str], Any] = {}
     for app in workspace.apps:
-        for profile in workspace.profile_names:
+        for profile in workspace.profiles_of(app):
             try:
                 plan = make_plan(workspace, app, profile, **options)
                 found[app, profile] = (plan.execution_hash, dataclasses.replace(plan, spec_hash=""))
@@ -80,7 +80,7 @@ def test_the_shipped_ecosystem_gives_the_same_plans_again(shipped: Workspace, tm
     (tmp_path / "targets.yaml").write_text(exported(shipped))
     again = load_workspace(tmp_path / "targets.yaml", environ={})
     assert plans(again) == plans(shipped)
-    assert len(plans(again)) == 48
+    assert len(plans(again)) == 49
     assert make_suite(again).execution_hash == make_suite(shipped).execution_hash
     assert exported(again) == exported(shipped), "what is resolved stays as it is"
 
@@ -94,7 +94,7 @@ def test_every_app_route_level_and_profile_stands_in_it(shipped: Workspace) -> N
         for route, said in app["routes"].items():
             assert said["slo"].keys() >= {"p95_ms", "error_rate"}, route
             assert {"effect", "slo"} < set(said)
-        assert list(app["profiles"]) == list(shipped.profile_names)
+        assert list(app["profiles"]) == list(shipped.profiles_of(name))
     routes = {name: app["routes"] for name, app in data["apps"].items()}
     assert routes["a2"]["ingest"]["slo"]["p95_ms"] == 125
     assert routes["a7"]["sitemap"]["slo"]["p95_ms"] == 500

@@ -84,7 +84,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_reports_of_an_app_or_a_profile_that_is_gone_are_taken_away_and_nothing_else(tmp_path: Path) -> None:
     reports = tmp_path / "tests" / "perf" / "reports"
     for name in ("a9/slo_verdict.md", "a9/latency_smoke.csv", "a1/latency_old.csv", "a7/notes.md",
-                 "mine/latency.csv", "mine/verdict.md", "a2_ingest_lineage_proof.json"):  # fmt: skip
+                 "mine/latency.csv", "mine/verdict.md", "a2_ingest_notes.json"):  # fmt: skip
         (reports / name).parent.mkdir(parents=True, exist_ok=True)
         (reports / name).write_text("x")
     elsewhere = tmp_path / "elsewhere"
@@ -94,7 +94,7 @@ def test_reports_of_an_app_or_a_profile_that_is_gone_are_taken_away_and_nothing_
     write(tmp_path, samples.healthy())
     assert not (reports / "a9").exists()
     assert not (reports / "a1" / "latency_old.csv").exists()
-    for name in ("a7/notes.md", "mine/latency.csv", "mine/verdict.md", "a2_ingest_lineage_proof.json"):
+    for name in ("a7/notes.md", "mine/latency.csv", "mine/verdict.md", "a2_ingest_notes.json"):
         assert (reports / name).read_text() == "x"
     assert (elsewhere / "slo_verdict.md").exists()
 

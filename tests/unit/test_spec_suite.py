@@ -221,7 +221,7 @@ def test_the_shipped_health_phase_needs_no_approval() -> None:
     plan = suite.phases[0].runs[0].plan
     assert len(plan.loads) == 16
     assert peak_vus(plan) <= plan.approval_over_vus
-    assert list(gated_phases(suite)) == ["spike"]
+    assert list(gated_phases(suite)) == ["spike", "resiliency"]
 
 
 def test_an_app_with_a_known_issue_has_its_plan_under_the_remedy_too(write: Write) -> None:

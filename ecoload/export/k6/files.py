@@ -80,7 +80,7 @@ def _scripts(source: Source, apps: Iterable[str], problems: list[str]) -> list[S
     parts: dict[str, dict[str, Part]] = {}
     named = {each.app for each in workspace.scenarios.values() if each.scenario.k6 is not None}
     for app in apps:
-        for profile in workspace.profile_names if app in named else ():
+        for profile in workspace.profiles_of(app) if app in named else ():
             try:
                 plan = _plan(workspace, app, profile)
             except EcoloadError as error:

@@ -17,17 +17,17 @@
 //                     [../config/data.jsonl]
 //
 // smoke: constant, up to 5 VUs, 5m, an iteration each 1s
-//   spec_hash b14b8e8baa03bd08baa372e3bd00202ee802040a7d8811ba78c0fd0d301bf06f
+//   spec_hash cfc1edf64025b5cbcde774502e2031f3a41dab35e1092dbe6921b96d541e4c78
 // baseline: constant, up to 20 VUs, 15m, an iteration each 1s
-//   spec_hash 066e9506a8d4db8380088b4c8f2bf572b4bb8048b71a1dfe4c085587bc0a56dc
+//   spec_hash f1e679ef6c49ddcdbb831310750b148a9ad6c48588981e669b09b1f7f66012ed
 // ramp: ramp, up to 60 VUs, 20m, an iteration each 1s
-//   spec_hash 277e43248b7af37485a24851e4965b88356fee9d3e2e6ebea9b751dba1d0ca0a
+//   spec_hash 0710737bf8af3c20ad61794f82f29e551dbd2dc0cd71cffe46f18f2c4e5c410a
 // spike: spike, up to 100 VUs, 10m, an iteration each 1s
-//   spec_hash 9ff01014a7ff8360618426841a498c9c5de641da317ea6499fefc6701b743269
+//   spec_hash 9452b6d32872707ae663d05d8598929529983b001aeeebdf3d72a675c6bbea99
 // soak: soak, up to 20 VUs, 1h, an iteration each 1s
-//   spec_hash b63bfb7e5d7b86003c7e37770aee644f4ae982545719f8c26f28674b38edda44
+//   spec_hash 918d14615efcc44661f146ccca7d61355d2abb3138595f0ef2c3f43ffdd9e224
 // burst: burst, 100 in 1s, up to 60 VUs, 2m
-//   spec_hash b98450bad8911c2f79fdd61cb1214acbf865ce869b3c80e5ffc8eb204ce8e9f0
+//   spec_hash cad62d517116aa52070e36efb5bbaf1d6860cee265c1a615cb1175972f6086fc
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -127,7 +127,7 @@ const LEVELS = {
 const PROFILES = {
   smoke: {
     specHash:
-      "b14b8e8baa03bd08baa372e3bd00202ee802040a7d8811ba78c0fd0d301bf06f",
+      "cfc1edf64025b5cbcde774502e2031f3a41dab35e1092dbe6921b96d541e4c78",
     reasons: [],
     scenarios: () => ({
       smoke: {
@@ -161,7 +161,7 @@ const PROFILES = {
   },
   baseline: {
     specHash:
-      "066e9506a8d4db8380088b4c8f2bf572b4bb8048b71a1dfe4c085587bc0a56dc",
+      "f1e679ef6c49ddcdbb831310750b148a9ad6c48588981e669b09b1f7f66012ed",
     reasons: [],
     scenarios: () => ({
       baseline: {
@@ -176,7 +176,7 @@ const PROFILES = {
   },
   ramp: {
     specHash:
-      "277e43248b7af37485a24851e4965b88356fee9d3e2e6ebea9b751dba1d0ca0a",
+      "0710737bf8af3c20ad61794f82f29e551dbd2dc0cd71cffe46f18f2c4e5c410a",
     reasons: [],
     scenarios: () => ({
       ramp: {
@@ -192,7 +192,7 @@ const PROFILES = {
   },
   spike: {
     specHash:
-      "9ff01014a7ff8360618426841a498c9c5de641da317ea6499fefc6701b743269",
+      "9452b6d32872707ae663d05d8598929529983b001aeeebdf3d72a675c6bbea99",
     reasons: ["it can send 400 requests a second to a3, whose max_rps is 300"],
     scenarios: () => ({
       spike: {
@@ -214,7 +214,7 @@ const PROFILES = {
   },
   soak: {
     specHash:
-      "b63bfb7e5d7b86003c7e37770aee644f4ae982545719f8c26f28674b38edda44",
+      "918d14615efcc44661f146ccca7d61355d2abb3138595f0ef2c3f43ffdd9e224",
     reasons: [],
     scenarios: () => ({
       soak: {
@@ -229,7 +229,7 @@ const PROFILES = {
   },
   burst: {
     specHash:
-      "b98450bad8911c2f79fdd61cb1214acbf865ce869b3c80e5ffc8eb204ce8e9f0",
+      "cad62d517116aa52070e36efb5bbaf1d6860cee265c1a615cb1175972f6086fc",
     reasons: ["it can send 400 requests a second to a3, whose max_rps is 300"],
     scenarios: () => ({
       burst: {
