@@ -96,9 +96,11 @@ def alike(plan: Plan) -> tuple[Plan, tuple[str, ...]]:
     notes = []
     if plan.warm_up_ns:
         notes.append("the warm-up stands in the figures of both tools: k6 leaves none out")
-    if plan.metrics is not None or plan.proofs:
+    if plan.metrics is not None or plan.proofs or plan.lineage is not None:
         notes.append("the target's metrics and proofs were not asked for: k6 asks for none beside its load")
-    changed = dataclasses.replace(plan, warm_up_ns=0, metrics=None, proofs=(), warm=())
+    changed = dataclasses.replace(
+        plan, warm_up_ns=0, metrics=None, proofs=(), lineage=None, other_auths=(), warm=()
+    )
     return changed, tuple(notes)
 
 
@@ -186,6 +188,8 @@ def _one(check: CrossCheck, tool: Tool, number: int) -> Made:
 
 
 def _only_ours(plan: Plan) -> Iterator[str]:
+    if plan.resiliency is not None:
+        yield f"- the profile {plan.profile} injects a fault beside its load, and k6 injects none"
     for index in sorted(used_origins(plan)):
         origin = plan.origins[index]
         if plan.proxy is not None and _is_local(origin.host):

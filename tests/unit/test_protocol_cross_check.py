@@ -13,7 +13,21 @@ import pytest
 from ecoload.engine.interrupts import Interrupts
 from ecoload.errors import GuardRefused, TokenFailed, UsageError
 from ecoload.measure.cross_check import Tool, ToolRun
-from ecoload.plan import ClientCredentials, Metrics, Origin, Plan, Probe, Proof
+from ecoload.plan import (
+    Breaker,
+    ClientCredentials,
+    Fault,
+    Lineage,
+    Metrics,
+    Oracles,
+    Origin,
+    Plan,
+    Probe,
+    Proof,
+    Resiliency,
+    Station,
+    Step,
+)
 from ecoload.protocol.cross_check import (
     CrossCheck,
     Made,
@@ -174,6 +188,17 @@ def test_a_proxy_to_this_machine_is_refused_since_k6_takes_none() -> None:
         alike(replace(PLAN, origins=here, proxy="http://proxy:3128"))
     away = tuple(replace(one, host="a2.example") for one in PLAN.origins)
     alike(replace(PLAN, origins=away, proxy="http://proxy:3128"))
+
+
+def test_a_fault_is_refused_since_k6_injects_none_and_no_lineage_is_followed() -> None:
+    fault = Fault(Step(0, 0, "POST", "/faults"), Step(0, 0, "POST", "/faults"), 0, 1)
+    watched = Resiliency(0, fault, Breaker(Probe(0, "/breaker", "$.state")), Oracles())
+    with pytest.raises(UsageError, match="injects a fault beside its load, and k6 injects none"):
+        alike(replace(PLAN, resiliency=watched))
+    station = Station("a2", 0, "/events", "$.events", "$.id", "$.next")
+    found, notes = alike(replace(PLAN, lineage=Lineage(0, "event_id", (station,))))
+    assert found.lineage is None
+    assert "proofs were not asked for" in notes[-1]
 
 
 def test_both_tools_go_to_one_address_of_a_host() -> None:
