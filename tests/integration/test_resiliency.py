@@ -151,6 +151,7 @@ def failed(result: dict[str, Any]) -> list[str]:
     return [name for name, (verdict, _) in oracles(result).items() if verdict == "FAIL"]
 
 
+@pytest.mark.alone
 def test_a_breaker_that_works_passes_and_the_report_shows_its_course(
     sandbox: Sandbox, workspace: Path
 ) -> None:
