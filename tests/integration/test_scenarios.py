@@ -143,6 +143,7 @@ def test_every_scenario_but_the_browsers_names_its_k6_script(sandbox: Sandbox) -
         "a7": "a7_pages.js",
         "a8": "a8_dashboard_load.js",
         "a8_filters": "a8_filter_test.js",
+        "a3_resiliency": None,
     }
 
 
