@@ -168,8 +168,14 @@ def carry_out(request: Request, view: View, heard: Interrupts | None = None) -> 
             proofs = beside.proofs(lambda seconds: _waited(seconds, presses))
             lineage = followed(plan, run_id, folder, current, partial(_waited, presses=presses))
             resiliency = fault.found(course.stopped_ns / 1e9) if fault is not None else None
-            if resiliency is not None:
-                write_resiliency(folder, plan, run_id, resiliency)
+            try:
+                if lineage is not None:
+                    write_proof(folder, plan, run_id, lineage)
+                if resiliency is not None:
+                    write_resiliency(folder, plan, run_id, resiliency)
+            except OutputFailed as error:
+                # What was found out is judged all the same.
+                course.disk_problem = course.disk_problem or str(error)
         if any(answer.cut_short for answer in proofs):
             course.status, course.reason = Status.INTERRUPTED, "Ctrl-C while a proof was waited for"
         facts = RunFacts(
@@ -220,13 +226,11 @@ def followed(
     tokens: Mapping[str, Callable[[], str]],
     wait: Callable[[float], bool],
 ) -> LineageFound | None:
-    """The lineage of a run's events, read back from every station and kept in the folder; None where the plan
-    follows none, or the run never began."""
+    """The lineage of a run's events, read back from every station; None where the plan follows none, or the
+    run never began."""
     if plan.lineage is None or not (folder / LEDGER).exists():
         return None
-    found = follow_up(plan, run_id, read_ledger(folder), tokens, wait)
-    write_proof(folder, plan, run_id, found)
-    return found
+    return follow_up(plan, run_id, read_ledger(folder), tokens, wait)
 
 
 def exit_code(finished: Finished) -> int:

@@ -76,9 +76,9 @@ def suite_plan_tree(suite: SuitePlan, gated: Gated) -> dict[str, Any]:
 
 
 def how_much(plan: Plan) -> str:
-    """What a plan asks for as short as can be: `20 VUs 15m`, `5→100→5 10m`, `100/s 2m`, `3 passes`."""
+    """What a plan asks for as short as can be: `20 VUs 15m`, `5→100→5 10m`, `100/s 2m`, `3×`."""
     if plan.flow is not None:
-        return plural(len(plan.flow.cases) * plan.flow.repeat, "pass", "passes")
+        return f"{len(plan.flow.cases) * plan.flow.repeat}×"
     each = [_asked(load) for load in plan.loads]
     if len({one[1:] for one in each}) != 1:
         return " + ".join(f"{amount}{unit} {length}" for amount, unit, length in each) or NOTHING

@@ -53,6 +53,10 @@ _SHORT = {
 }
 
 
+ROOMY = 8
+"""With more phases than that, columns stand closer, so that 80 columns hold them."""
+
+
 def print_suite(result: Tree, folder: Path, reports: Path, console: Console | None = None) -> None:
     """The status and the score, the table of apps and phases, what failed and what to do about it. `folder`
     is the suite's, `reports` where its reports were written."""
@@ -104,6 +108,8 @@ def _matrix(result: Tree) -> Table | None:
     if not phases:
         return None
     table = plain_table()
+    if len(phases) > ROOMY:
+        table.padding = 0
     table.add_column("App", overflow="fold")
     for phase in phases:
         table.add_column(Text(clean(phase.get("name"))), overflow="fold", min_width=5)

@@ -39,8 +39,8 @@ def make_flow(
     """What the flow `name` would send; `options` are those of `make_bare`. Raises UsageError."""
     source = workspace.flows.get(name)
     if source is None:
-        known = ", ".join(workspace.flows) or "none: write scenarios/flows/NAME.yaml"
-        raise UsageError(f"unknown flow {name!r}{nearest(name, workspace.flows)}; there are {known}")
+        hint = nearest(name, workspace.flows) or "; a flow is scenarios/flows/NAME.yaml"
+        raise UsageError(f"unknown flow {name!r}{hint}")
     apps = workspace.targets.apps
     base = make_bare(workspace, source.app, seed=seed, together=together, **options)
     names = [origin.app for origin in base.origins]
