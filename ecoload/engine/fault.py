@@ -103,14 +103,15 @@ class FaultKeeper:
         return False
 
     def _do(self, wanted: bool, what: str) -> bool:
-        problem = ""
+        problem, at_s = "", self._now()
         try:
             status = self._send(wanted)
             if not 200 <= status < 300:
                 problem = f"answered {status}"
         except (ProbeFailed, EcoloadError) as error:
             problem = str(error)
-        self.events.append(FaultEvent(self._now(), what, problem))
+        # When it was sent: what the breaker does may be seen before the answer is.
+        self.events.append(FaultEvent(at_s, what, problem))
         return not problem
 
     def _now(self) -> float:

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class FaultEvent:
-    """`what` is `set`, `renewed` or `withdrawn`; `problem` why it was not."""
+    """`what` is `set`, `renewed` or `withdrawn`, `at_s` when that was sent; `problem` why it was not done."""
 
     at_s: float
     what: str

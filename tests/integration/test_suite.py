@@ -181,6 +181,7 @@ def test_once_the_issue_is_mended_a_retest_says_so(
 # --- each fault ends it where it should ----------------------------------------------------------------
 
 
+@pytest.mark.alone  # a health measured beside others may be unsound, and is then made again for its app too
 def test_an_app_that_is_down_halts_at_the_health_gate(suites: Suites, sandbox: Sandbox) -> None:
     sandbox.kill("a6")
     try:
