@@ -20,6 +20,7 @@ from ecoload.errors import OutputFailed, UsageError
 from ecoload.export import records, scripts, targets_file
 from ecoload.export.artifact import Artifact, Source
 from ecoload.export.k6 import files as k6_files
+from ecoload.export.playwright import files as playwright_files
 from ecoload.spec.feeders import FILE
 from ecoload.spec.workspace import load_workspace
 
@@ -28,6 +29,7 @@ EXPORTERS: tuple[Callable[[Source], Iterable[Artifact]], ...] = (
     records.artifacts,
     scripts.artifacts,
     k6_files.artifacts,
+    playwright_files.artifacts,
 )
 """Everything that `ecoload export` writes."""
 

@@ -12,6 +12,8 @@ Rules
 - A redirect is followed only to a listed origin, and to nothing a step could not have been sent to; never
   to a fault.
 - What `deny` names is never sent, whoever declares it: no step, probe, token or redirect goes there.
+- A browser writes only to apps that allow writes. What it asks beyond that it is refused where it runs
+  (`export/playwright/project/guard.ts`): what a page sends is not known before.
 - A GET or HEAD that no route declares is allowed on an app that allows writes, and nowhere else.
 """
 
@@ -61,6 +63,7 @@ def check_plan(plan: Plan) -> None:
     for step in fault_steps(plan):
         refusals += [f"resiliency.fault: {reason}" for reason in _step_refusals(plan, step)]
     refusals += _beside_refusals(plan)
+    refusals += _browser_refusals(plan)
     if refusals:
         raise GuardRefused("\n".join(dict.fromkeys(refusals)))
 
@@ -293,6 +296,18 @@ def _beside_refusals(plan: Plan) -> Iterator[str]:
         yield from _question_refusals(plan, name, auth.origin, "POST", auth.path)
         if auth.secret not in dict(plan.secrets):
             yield f"{name}: the plan has no secret {auth.secret}"
+
+
+def _browser_refusals(plan: Plan) -> Iterator[str]:
+    for visit in plan.browser.visits if plan.browser is not None else ():
+        if not 0 <= visit.origin < len(plan.origins):
+            yield "browser: it goes to a host that targets.yaml does not list"
+            continue
+        for origin in at_one_address(plan, visit.origin):
+            if visit.writes and origin.writes is None:
+                name = plan.origins[visit.origin].app
+                there = "" if origin.app == name else f", and {origin.app}, which is at the same address,"
+                yield f"browser: it writes to {name}{there or ', which'} is read-only"
 
 
 def _question_refusals(plan: Plan, name: str, origin: int, method: str, path: str) -> Iterator[str]:

@@ -502,6 +502,47 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class Visit:
+    """An app that a browser flow asks: its origin, and whether the browser may send more than GET and HEAD."""
+
+    origin: int
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserStep:
+    """A step of a browser flow; what is waited for in it must be seen `within_ns` after the end of the last
+    step that has no such limit."""
+
+    name: str
+    within_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the web vitals of each page that is measured must reach; None is not judged."""
+
+    lcp_ms: float | None = None
+    cls: float | None = None
+    inp_ms: float | None = None
+    ttfb_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A flow that a browser carries out by a Playwright spec of the same name. `sources` are the files that it
+    is made of, each with its SHA-256."""
+
+    name: str
+    about: str
+    sources: tuple[tuple[str, str], ...]
+    visits: tuple[Visit, ...]
+    steps: tuple[BrowserStep, ...]
+    timeout_ns: int
+    vitals: Vitals | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Station:
     """Where the events of a run are read back, page by page: `${cursor}` in `path` is the cursor of the
     page (`first` for the first). `items` is the JSON path of a page's list, `id` and `time` (milliseconds
@@ -639,6 +680,8 @@ class Plan:
     warm: tuple[Warm, ...] = ()
     flow: Flow | None = None
     """A flow has no loads: its one scenario is carried out step by step (`protocol/flows.py`)."""
+    browser: Browser | None = None
+    """Nor has a flow that a browser carries out (`protocol/browser.py`)."""
     lineage: Lineage | None = None
     resiliency: Resiliency | None = None
     transport: Literal["http1", "aiohttp"] = "http1"
@@ -654,6 +697,12 @@ class Plan:
     def auths(self) -> dict[str, ClientCredentials]:
         """Where the tokens come from, by the app whose requests carry them."""
         return ({self.app: self.auth} if self.auth is not None else {}) | dict(self.other_auths)
+
+    @property
+    def flow_name(self) -> str:
+        """What a flow is called, the backend's or the browser's; nothing where it is a load."""
+        flow = self.flow or self.browser
+        return "" if flow is None else flow.name
 
     @property
     def execution_hash(self) -> str:

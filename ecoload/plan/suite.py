@@ -75,7 +75,7 @@ class AppRun:
     @property
     def name(self) -> str:
         """What it is called in its phase: by its flow, else by its app."""
-        return self.app if self.plan.flow is None else self.plan.flow.name
+        return self.plan.flow_name or self.app
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class SuitePlan:
                     phase.optional,
                     phase.parallel,
                     tuple(run.app for run in phase.runs),
-                    tuple(run.plan.flow.name for run in phase.runs if run.plan.flow is not None),
+                    tuple(run.plan.flow_name for run in phase.runs if run.plan.flow_name),
                     phase.not_applicable,
                 )
                 for phase in self.phases

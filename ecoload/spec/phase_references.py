@@ -24,8 +24,11 @@ COPY = "workspace"
 """No phase is called so: the suite's folder holds the copy of the workspace there."""
 
 
-def check_phases(targets: Targets, reading: Reading, flows: Collection[str]) -> None:
-    """Note every phase and known issue that names what is not there; `flows` are those that are."""
+def check_phases(
+    targets: Targets, reading: Reading, flows: Collection[str], browser: Collection[str]
+) -> None:
+    """Note every phase and known issue that names what is not there; `flows` and `browser` flows are those
+    that are."""
     apps = {*targets.apps, *broken_names(reading, ("apps",))}
     profiles = {*targets.profiles, *broken_names(reading, ("profiles",))}
     for name in WORDS & set(targets.apps):
@@ -39,13 +42,8 @@ def check_phases(targets: Targets, reading: Reading, flows: Collection[str]) -> 
         _check_phase(phase, phase.where, apps, profiles, reading)
         if phase.health is not None:
             _check_asked(phase, targets, reading)
-        named = phase.flows if isinstance(phase.flows, list) else []
-        for index, flow in enumerate(named):
-            if flow not in flows:
-                message = f"unknown flow {flow!r}{nearest(flow, flows)}; a flow is scenarios/flows/NAME.yaml"
-                reading.problem((*phase.where, "flows", index), message)
-            elif flow in named[:index]:
-                reading.problem((*phase.where, "flows", index), f"{flow!r} stands twice")
+        _check_named(phase, "flows", phase.flows, flows, reading)
+        _check_named(phase, "browser", phase.browser, browser, reading)
     for issue in targets.known_issues:
         _check_issue(issue, issue.where, targets, apps, reading)
 
@@ -81,6 +79,18 @@ def _check_phase(
     for index, app in enumerate(phase.apps or ()):
         if app not in apps:
             reading.problem((*where, "apps", index), f"unknown app {app!r}{nearest(app, apps)}")
+
+
+def _check_named(
+    phase: PhaseShape, key: str, asked: str | list[str] | None, known: Collection[str], reading: Reading
+) -> None:
+    """The flows that a phase names."""
+    for index, name in enumerate(asked if isinstance(asked, list) else ()):
+        if name not in known:
+            message = f"unknown flow {name!r}{nearest(name, known)}; it would be scenarios/{key}/NAME.yaml"
+            reading.problem((*phase.where, key, index), message)
+        elif isinstance(asked, list) and name in asked[:index]:
+            reading.problem((*phase.where, key, index), f"{name!r} stands twice")
 
 
 def _check_asked(phase: PhaseShape, targets: Targets, reading: Reading) -> None:

@@ -3,7 +3,8 @@
 Rules
 -----
 - Phases are carried out in the order in which they stand. A phase runs one profile for its apps, asks the
-  health routes of all of them at once, or carries out flows; these two are never scaled.
+  health routes of all of them at once, or carries out flows, of the backend or in a browser; these are never
+  scaled.
 - A known issue names one level of one route. Its retest says how the remedy is put in place for a moment;
   its waiver who lets the protocol go on past it, why, and until when.
 """
@@ -57,6 +58,8 @@ class PhaseShape(Model):
     """Ask the health routes of all apps at once, in place of a profile."""
     flows: Literal["all"] | Annotated[list[Name], Field(min_length=1)] | None = None
     """Carry out these flows of scenarios/flows, or all of them, in place of a profile."""
+    browser: Literal["all"] | Annotated[list[Name], Field(min_length=1)] | None = None
+    """Carry out these flows of scenarios/browser, or all of them, in place of a profile."""
     apps: Annotated[list[Name], Field(min_length=1)] | None = None
     """All that have a scenario, where not stated."""
     gate: Literal["halt", "pass", "none"] = "none"
@@ -68,8 +71,9 @@ class PhaseShape(Model):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if [self.profile, self.health, self.flows].count(None) != 2:
-            raise ValueError("expected one of profile: NAME, health: {requests: 60, rate: 10} and flows: all")
+        if [self.profile, self.health, self.flows, self.browser].count(None) != 3:
+            kinds = "profile: NAME, health: {requests: 60, rate: 10}, flows: all and browser: all"
+            raise ValueError(f"expected one of {kinds}")
         return self
 
     @property

@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ecoload.spec.browser import BrowserShape
 from ecoload.spec.flows import FlowShape
 from ecoload.spec.scenarios import ScenarioShape
-from ecoload.spec.shape import SPELLINGS
+from ecoload.spec.shape import SPELLINGS, Model
 from ecoload.spec.targets import Targets
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,6 +29,7 @@ def published() -> dict[str, dict[str, Any]]:
         "targets": _schema(Targets, "targets.yaml"),
         "scenario": _schema(ScenarioShape, "scenarios/NAME.yaml"),
         "flow": _schema(FlowShape, "scenarios/flows/NAME.yaml"),
+        "browser": _schema(BrowserShape, "scenarios/browser/NAME.yaml"),
     }
 
 
@@ -36,7 +38,7 @@ def texts() -> dict[str, str]:
     return {f"{name}.json": json.dumps(schema, indent=1) + "\n" for name, schema in published().items()}
 
 
-def _schema(model: type[Targets] | type[ScenarioShape] | type[FlowShape], title: str) -> dict[str, Any]:
+def _schema(model: type[Model], title: str) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
     _spell(schema)
     return {"$schema": _DIALECT, **schema, "title": title}

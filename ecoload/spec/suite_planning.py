@@ -14,7 +14,7 @@ Rules
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import ecoload
@@ -32,6 +32,7 @@ from ecoload.plan import (
 )
 from ecoload.plan.suite import AppRun, Gate, KnownIssue, Phase, Remedy, SuitePlan, Watched
 from ecoload.spec import template
+from ecoload.spec.browser_planning import make_browser
 from ecoload.spec.flow_planning import make_flow
 from ecoload.spec.planning import make_bare, make_plan, written_hash
 
@@ -108,7 +109,11 @@ class _Maker:
             plan = self._health(shape.name, shape.health, named)
             runs: tuple[AppRun, ...] = (AppRun(ALL_APPS, plan),) if plan else ()
         elif shape.flows is not None:
-            runs = tuple(self._flow(name) for name in self._flows(shape.flows, named))
+            names = _chosen(shape.flows, self._workspace.flows, named)
+            runs = tuple(self._flow(make_flow, name) for name in names)
+        elif shape.browser is not None:
+            names = _chosen(shape.browser, self._workspace.browser, named)
+            runs = tuple(self._flow(make_browser, name) for name in names)
         else:
             assert shape.profile is not None
             runs = tuple(self._run(app, shape.profile) for app in named if self._takes_part(app, shape))
@@ -123,13 +128,8 @@ class _Maker:
             not_applicable=without,
         )
 
-    def _flows(self, asked: Literal["all"] | Sequence[str], apps: Sequence[str]) -> Iterator[str]:
-        """Those of a phase whose app is among `apps`, in the order in which the phase names them."""
-        flows = self._workspace.flows
-        return (name for name in (flows if asked == "all" else asked) if flows[name].app in apps)
-
-    def _flow(self, name: str) -> AppRun:
-        plan = make_flow(self._workspace, name, seed=self._seed, together=True, **self._options)
+    def _flow(self, make: Callable[..., Plan], name: str) -> AppRun:
+        plan = make(self._workspace, name, seed=self._seed, together=True, **self._options)
         return AppRun(plan.app, plan)
 
     def _takes_part(self, app: str, shape: PhaseShape) -> bool:
@@ -188,6 +188,13 @@ class _Maker:
             routes=tuple(dataclasses.replace(route, bearer=False) for route in base.routes),
             spec_hash=_health_hash(self._workspace, name, shape, with_health),
         )
+
+
+def _chosen(
+    asked: Literal["all"] | Sequence[str], known: Mapping[str, Any], apps: Sequence[str]
+) -> Iterator[str]:
+    """The flows of a phase whose app is among `apps`, in the order in which the phase names them."""
+    return (name for name in (known if asked == "all" else asked) if known[name].app in apps)
 
 
 def _health_hash(workspace: Workspace, name: str, shape: HealthShape, apps: Sequence[str]) -> str:

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 from ecoload.errors import Problem, SpecError
 from ecoload.plan import Scenario
 from ecoload.spec import feeders, yaml12
-from ecoload.spec.files import FLOWS
+from ecoload.spec.files import BROWSER, FLOWS
 from ecoload.spec.planning import make_cleanup, make_plan
 
 if TYPE_CHECKING:
+    from ecoload.spec.browser import BrowserShape, BrowserSource
     from ecoload.spec.flows import FlowShape, FlowSource
     from ecoload.spec.reach import Home
     from ecoload.spec.resiliency import ResiliencySource
@@ -62,6 +63,7 @@ class Workspace:
     environ: Mapping[str, str]
     flows: Mapping[str, FlowSource] = field(default_factory=dict)
     resiliencies: Mapping[str, ResiliencySource] = field(default_factory=dict)
+    browser: Mapping[str, BrowserSource] = field(default_factory=dict)
 
     @property
     def apps(self) -> tuple[str, ...]:
@@ -101,7 +103,8 @@ def load_workspace(
 
 
 def json_schema() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each kind of file, by its name: `targets`, `scenario` and `flow`."""
+    """The JSON Schema of each kind of file, by its name: `targets`, `scenario`, `flow` and
+    `browser`."""
     from ecoload.spec.schema import published
 
     return published()
@@ -119,9 +122,12 @@ class _Loading:
         self.problems: list[Problem] = []
         self.shapes: dict[str, tuple[Reading, ScenarioShape | None]] = {}
         self.flow_shapes: dict[str, tuple[Reading, FlowShape | None]] = {}
+        self.browser_shapes: dict[str, tuple[Reading, BrowserShape | None]] = {}
+        self.browser_files: dict[str, bytes] = {}
         self.modules: dict[str, tuple[Path, bytes]] = {}
         self.unreadable: set[str] = set()
         self.unreadable_flows: set[str] = set()
+        self.unreadable_browser: set[str] = set()
 
     def load(self) -> Workspace:
         from ecoload.spec.event_names import check_event_names
@@ -137,15 +143,17 @@ class _Loading:
         profiles: Mapping[tuple[str, str], Any] = {}
         if reading is not None and targets is not None:
             profiles = check_references(targets, reading, self._owners(), self.environ)
-            check_phases(targets, reading, {*self.flow_shapes, *self.unreadable_flows})
+            flow_names = {*self.flow_shapes, *self.unreadable_flows}
+            check_phases(targets, reading, flow_names, {*self.browser_shapes, *self.unreadable_browser})
         sources = self._compile(targets, reading, data)
         flows = self._compile_flows(targets, reading)
+        browser = self._compile_browser(targets)
         resiliencies = {}
         if targets is not None and reading is not None:
             check_event_names(targets, reading, sources)
             homes = {name: self._home(name, targets, reading) for name in targets.apps}
             resiliencies = compile_resiliencies(targets, homes, reading)
-        read = [found for found, _ in (*self.shapes.values(), *self.flow_shapes.values())]
+        read = [found for found, _ in _all_of(self.shapes, self.flow_shapes, self.browser_shapes)]
         readings = [*([reading] if reading else []), *read]
         problems = [*self.problems, *(problem for found in readings for problem in found.problems)]
         if problems or targets is None or reading is None:
@@ -160,6 +168,7 @@ class _Loading:
             dict(self.environ),
             flows,
             resiliencies,
+            browser,
         )
 
     # --- reading ----------------------------------------------------------------------------------
@@ -196,17 +205,45 @@ class _Loading:
 
         for path in sorted((self.scenarios_path / FLOWS).glob("*.y*ml")):
             self._read_flow(path)
+        for path in sorted((self.scenarios_path / BROWSER).glob("*")):
+            if path.suffix == ".ts":
+                self.browser_files[path.name] = path.read_bytes()
+            elif path.suffix in (".yaml", ".yml"):
+                self._read_browser(path)
+        for name in sorted(self.browser_files):
+            self._check_browser_file(name)
 
     def _read_flow(self, path: Path) -> None:
         from ecoload.spec.flows import FlowShape
 
+        if (reading := self._named(path, self.unreadable_flows)) is not None:
+            self.flow_shapes[path.stem] = (reading, reading.model(FlowShape))
+
+    def _read_browser(self, path: Path) -> None:
+        from ecoload.spec.browser import BrowserShape
+
+        if (reading := self._named(path, self.unreadable_browser)) is not None:
+            self.browser_shapes[path.stem] = (reading, reading.model(BrowserShape))
+
+    def _named(self, path: Path, unreadable: set[str]) -> Reading | None:
+        """A flow's file, where its name is one and it is YAML."""
         if path.suffix != ".yaml" or not NAME.fullmatch(path.stem):
             message = "is not read; a flow is NAME.yaml, its name of letters, digits, - and _"
             self.problems.append(Problem(str(path), 0, message))
-        elif (reading := self._read(path)) is None:
-            self.unreadable_flows.add(path.stem)
-        else:
-            self.flow_shapes[path.stem] = (reading, reading.model(FlowShape))
+            return None
+        if (reading := self._read(path)) is None:
+            unreadable.add(path.stem)
+        return reading
+
+    def _check_browser_file(self, name: str) -> None:
+        from ecoload.spec.browser import SPEC
+
+        path = str(self.scenarios_path / BROWSER / name)
+        flow = name.removesuffix(SPEC)
+        if not name.isascii() or not name.replace(".", "").replace("_", "").replace("-", "").isalnum():
+            self.problems.append(Problem(path, 0, "its name must be of letters, digits, ., - and _"))
+        elif name.endswith(SPEC) and flow not in {*self.browser_shapes, *self.unreadable_browser}:
+            self.problems.append(Problem(path, 0, f"there is no {flow}.yaml beside it, which says whom it asks"))
 
     def _read_data(self) -> feeders.Data | None:
         wanted = any(shape is not None and shape.feeder is not None for _, shape in self.shapes.values())
@@ -260,6 +297,17 @@ class _Loading:
                 flows[name] = flow
         return flows
 
+    def _compile_browser(self, targets: Targets | None) -> dict[str, BrowserSource]:
+        from ecoload.spec.browser import compile_browser
+
+        found = {}
+        for name, (own, shape) in self.browser_shapes.items():
+            if targets is None or shape is None:
+                continue
+            if (source := compile_browser(name, shape, self.browser_files, targets, own)) is not None:
+                found[name] = source
+        return found
+
     def _home(self, name: str, targets: Targets, reading: Reading) -> Home:
         from ecoload.spec.reach import Home
         from ecoload.spec.references import broken_names, declared_routes
@@ -311,6 +359,10 @@ class _Loading:
             own.problem(("feeder",), message)
             own.broken.add(("feeder",))
         return data.fields(shape.feeder)
+
+
+def _all_of(*kinds: Mapping[str, tuple[Reading, Any]]) -> list[tuple[Reading, Any]]:
+    return [one for kind in kinds for one in kind.values()]
 
 
 def _default_scenarios(app: str, targets: Targets, scenarios: Mapping[str, object]) -> tuple[str, ...]:

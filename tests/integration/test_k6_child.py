@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ecoload.engine import k6 as engine
+from ecoload.engine import child
 from ecoload.engine.interrupts import Interrupts
 from ecoload.engine.k6 import K6, K6Failed, K6Job, find_k6, run_k6
 from ecoload.errors import ToolMissing
@@ -102,7 +102,7 @@ def test_any_other_end_is_named_with_its_last_lines(
     with pytest.raises(K6Failed, match=f"ended with {code} .*{meaning}") as caught:
         run_k6(program(f"echo no such; echo host sesame >&2; exit {code}"), job(tmp_path), Interrupts())
     assert "no such" in str(caught.value)
-    assert "host ***" in str(caught.value), "a secret is not told"
+    assert "host (hidden)" in str(caught.value), "a secret is not told"
     assert caught.value.exit_code == 70
 
 
@@ -118,7 +118,7 @@ def test_a_threshold_that_ended_the_test_is_told_from_one_that_failed_at_its_end
 def test_a_line_without_end_is_not_kept_whole(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(child, "LONGEST_LINE", 1000)
     # The secret lies across the place where the line is cut.
     endless = program(
         "head -c 997 /dev/zero | tr '\\0' x; printf sesame; head -c 99999 /dev/zero; echo; echo end"
@@ -137,7 +137,7 @@ def test_one_that_never_ends_is_ended_and_named(tmp_path: Path, program: Program
 def test_one_that_does_not_listen_is_killed(
     tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "GRACE_S", 0.2)
+    monkeypatch.setattr(child, "GRACE_S", 0.2)
     deaf = program("trap '' INT; echo $$ > pid; while :; do sleep 0.1; done")
     with pytest.raises(K6Failed, match="still running"):
         run_k6(deaf, job(tmp_path, most_s=1.0), Interrupts())

@@ -1,0 +1,1 @@
+"""The browser flows of a workspace as a Playwright project: `files.py`."""
