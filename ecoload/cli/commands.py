@@ -16,6 +16,7 @@ import click
 
 from ecoload import __version__
 from ecoload.cli.artifacts import cleanup, export
+from ecoload.cli.browser import e2e, export_playwright
 from ecoload.cli.comparing import compare, import_group
 from ecoload.cli.cross_check import cross_check
 from ecoload.cli.flow import flow
@@ -33,7 +34,10 @@ def ecoload() -> None:
     """Puts load on an ecosystem of services, measures it truthfully, and judges it."""
 
 
-for command in (suite, flow, lineage, readiness, export, export_k6, cross_check, cleanup, compare):
+for command in (
+    *(suite, flow, e2e, lineage, readiness, export, export_k6, export_playwright, cross_check, cleanup),
+    compare,
+):
     ecoload.add_command(command)
 ecoload.add_command(import_group)
 
@@ -177,6 +181,7 @@ def approve(
 def validate(**shared: Any) -> int:
     """Check every file of a workspace, and send nothing."""
     from ecoload.guard.rules import check_plan, check_watched
+    from ecoload.spec.browser_planning import make_browser
     from ecoload.spec.flow_planning import make_flow
 
     options = Options(**shared)
@@ -189,12 +194,16 @@ def validate(**shared: Any) -> int:
     for name in workspace.flows:
         addresses, embedded = options.addresses(workspace, None)
         check_plan(make_flow(workspace, name, base_urls=addresses, embedded=embedded))
+    for name in workspace.browser:
+        addresses, embedded = options.addresses(workspace, None)
+        check_plan(make_browser(workspace, name, base_urls=addresses, embedded=embedded))
     if workspace.targets.phases:
         suite = Choice().suite(options, workspace)
         for _, run in suite.runs:
             check_plan(run.warmed or run.plan)
         check_watched(suite.phases[0].runs[0].plan, suite.watched)
     found = f"{len(workspace.apps)} apps, {count} plans, {len(workspace.flows)} flows"
+    found += f", {len(workspace.browser)} browser flows"
     click.echo(f"{options.targets}: {found}, all sound")
     return 0
 

@@ -4,7 +4,8 @@ Rules
 -----
 - It gets the environment that is handed in and nothing else.
 - It has a session of its own, so that Ctrl-C is ours to hand on; where we are killed, the kernel kills it
-  (Linux). So a command that is gone leaves none behind, unless what is started is a script that starts another.
+  (Linux). So a command that is gone leaves none behind, unless what is started is a script that starts
+  another.
 - One that does not end by itself is told to, then killed, and always awaited.
 - Of what it says the last lines are kept, each up to a length, secrets replaced.
 """
@@ -95,8 +96,8 @@ class Child:
                 self.abort("its grace is over")
 
     def stop(self, reason: str) -> None:
-        """Tells it to end: it interrupts what is under way and still writes its summary. What is called by its
-        name may be a script that waits for it, so all of its session hear it."""
+        """Tells it to end: it interrupts what is under way and still writes its summary. What is called by
+        its name may be a script that waits for it, so all of its session hear it."""
         self._told_at = self._told_at or time.monotonic()
         self._signal(signal.SIGINT)
 

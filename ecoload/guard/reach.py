@@ -43,8 +43,8 @@ def _place(origin: Origin) -> tuple[str, int]:
 
 
 def used_origins(plan: Plan) -> frozenset[int]:
-    """Indices of the origins that the loads, their setup and teardown, the questions beside them and a browser
-    go to.
+    """Indices of the origins that the loads, their setup and teardown, the questions beside them and a
+    browser go to.
     Redirects may lead to further ones."""
     used = {origin for _, origin, _ in questions(plan)}
     used |= {visit.origin for visit in plan.browser.visits} if plan.browser is not None else set()

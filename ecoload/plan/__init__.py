@@ -503,7 +503,8 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An app that a browser flow asks: its origin, and whether the browser may send more than GET and HEAD."""
+    """An app that a browser flow asks: its origin, and whether the browser may send more than GET and
+    HEAD."""
 
     origin: int
     writes: bool
@@ -530,8 +531,8 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A flow that a browser carries out by a Playwright spec of the same name. `sources` are the files that it
-    is made of, each with its SHA-256."""
+    """A flow that a browser carries out by a Playwright spec of the same name. `sources` are the files that
+    it is made of, each with its SHA-256."""
 
     name: str
     about: str

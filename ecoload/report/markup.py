@@ -33,10 +33,14 @@ _TONES = {
 }
 
 
-def page(title: str, body: str, style: str, script: str = "") -> str:
-    """A whole page. `script` is run at its end; without one its policy admits none."""
+def page(title: str, body: str, style: str, script: str = "", *, media: bool = False) -> str:
+    """A whole page. `script` is run at its end; without one its policy admits none. With `media` it may show
+    pictures and films that stand in it."""
     admitted = f"script-src {_hash(script)}; " if script else ""
-    policy = f"default-src 'none'; {admitted}style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+    shown = "img-src data:; media-src data:; " if media else ""
+    policy = (
+        f"default-src 'none'; {admitted}{shown}style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+    )
     run = f"<script>{script}</script>\n" if script else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

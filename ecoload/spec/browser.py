@@ -2,8 +2,8 @@
 
 Rules
 -----
-- What the browser does stands beside it, in the Playwright spec `NAME.spec.ts`; here stands what must be known
-  of it without running it: whom it asks, which steps it has, what must hold.
+- What the browser does stands beside it, in the Playwright spec `NAME.spec.ts`; here stands what must be
+  known of it without running it: whom it asks, which steps it has, what must hold.
 - An app that is not named in `asks` is not asked; one that is `read` gets no more than GET and HEAD.
 - `*.ts` files beside them that are no specs are what specs have in common, and go wherever the specs go.
 """
@@ -78,8 +78,8 @@ class BrowserShape(Model):
 
 @dataclass(frozen=True, slots=True)
 class BrowserSource:
-    """A browser flow's file. `secrets` are `(name, reference)`; `files` what is run, by name, its own spec and
-    what specs have in common; `written` is what the file says, unresolved."""
+    """A browser flow's file. `secrets` are `(name, reference)`; `files` what is run, by name, its own spec
+    and what specs have in common; `written` is what the file says, unresolved."""
 
     name: str
     about: str

@@ -243,7 +243,9 @@ class _Loading:
         if not name.isascii() or not name.replace(".", "").replace("_", "").replace("-", "").isalnum():
             self.problems.append(Problem(path, 0, "its name must be of letters, digits, ., - and _"))
         elif name.endswith(SPEC) and flow not in {*self.browser_shapes, *self.unreadable_browser}:
-            self.problems.append(Problem(path, 0, f"there is no {flow}.yaml beside it, which says whom it asks"))
+            self.problems.append(
+                Problem(path, 0, f"there is no {flow}.yaml beside it, which says whom it asks")
+            )
 
     def _read_data(self) -> feeders.Data | None:
         wanted = any(shape is not None and shape.feeder is not None for _, shape in self.shapes.values())

@@ -42,9 +42,15 @@ export interface Flow {
   readonly steps: readonly { readonly name: string; readonly withinMs: number | null }[];
 }
 
+interface Place {
+  readonly variable: string;
+  readonly url: string;
+  readonly hosts: readonly string[];
+}
+
 interface Ecosystem {
   readonly namespace: string;
-  readonly apps: Readonly<Record<App, { readonly variable: string; readonly url: string; readonly hosts: readonly string[] }>>;
+  readonly apps: Readonly<Record<App, Place>>;
   readonly deny: readonly string[];
   readonly flows: Readonly<Record<string, Flow>>;
 }

@@ -101,14 +101,14 @@ export class Steps {
   async measured(app: App, path: string, ready: () => Promise<void>): Promise<void> {
     await this.page.goto(url(app, path), { waitUntil: 'load' });
     await ready();
-    await expect.poll(() => this.#vitals(path), { message: `the web vitals of ${path}` }).toMatchObject({
+    awaitX.toMatchObject({
       lcp_ms: expect.any(Number),
       ttfb_ms: expect.any(Number),
     });
     await this.page.keyboard.press('Tab');
     // A browser tells of an interaction after the frame that follows it.
     await expect
-      .poll(async () => (await this.#vitals(path)).inp_ms, { timeout: 2_000 })
+      .poll(async () => (await this.#vitals(path)).inp_ms, { timeout: 2_000, intervals: [100] })
       .not.toBeNull()
       .catch(() => undefined);
     await this.info.attach('vitals', { body: JSON.stringify(await this.#vitals(path)), contentType: 'application/json' });
