@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_SCALE := 0.005
-SCRIPTS := .ci/run tools/install-tools.sh
+SCRIPTS := .ci/run tools/install-tools.sh tools/install-browser.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench tools clean
@@ -23,7 +23,8 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@touch $(INSTALLED)
 
 # The sandbox has a known issue, so a suite on it is CONDITIONAL (8) at best: that is how the demo should end.
-demo: setup ## rehearses the whole protocol on the embedded sandbox, in about four minutes
+demo: setup ## rehearses the whole protocol on the embedded sandbox, in about five minutes
+	@tools/install-browser.sh tests/perf/playwright || echo "without it the browser phase is left out"
 	@$(BIN)/ecoload suite --sandbox --duration-scale $(DEMO_SCALE) --approve-as "whoever runs the demo"; \
 	code=$$?; test $$code -eq 8 || exit $$code
 
@@ -40,7 +41,7 @@ lint: setup ## ruff, mypy --strict, shellcheck
 	elif [ "$$CI" = true ]; then echo "shellcheck is missing: make tools" >&2; exit 1; \
 	else echo "shellcheck is missing (make tools); the scripts were not looked at"; fi
 
-tools: setup ## fetches the foreign tools: k6, nginx, wrk, hey, prettier, shellcheck, the Java HdrHistogram
+tools: setup ## fetches the foreign tools: k6, nginx, wrk, hey, prettier, shellcheck, the Java HdrHistogram, Chromium, Playwright
 	@tools/install-tools.sh
 
 bench: setup ## measures ecoload beside wrk, hey and k6 (about half an hour; docs/bench.md)

@@ -454,7 +454,9 @@ def judged_again(folder: Path) -> dict[str, Any]:
 
     Raises UsageError where the folder is not a run's.
     """
-    own = next((folder / name for name in ("run.json", "flow.json") if (folder / name).exists()), None)
+    own = next(
+        (folder / name for name in ("run.json", "flow.json", "e2e.json") if (folder / name).exists()), None
+    )
     if own is not None:
         try:
             result = orjson.loads(read_plain(own, MOST_BYTES))

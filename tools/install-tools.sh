@@ -61,4 +61,7 @@ if [ ! -f "$JAR" ]; then
     fi
 fi
 
+# The browser flows, and the tests of the sandbox's pages.
+tools/install-browser.sh tests/perf/playwright tests/browser || missing=1
+
 exit $missing

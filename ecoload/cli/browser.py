@@ -63,6 +63,7 @@ def e2e(
         return [make_browser(workspace, name, seed=options.seed, together=True, **where) for name in names]
 
     plans = planned()
+    first = next(iter(workspace.browser.values())).app
     view = SilentBrowser() if no_progress or as_json else BrowserLines()
     root = options.targets.parent
     found = []
@@ -80,7 +81,7 @@ def e2e(
     place = root / PLACE
     try:
         place.mkdir(parents=True, exist_ok=True)
-        for name, content in texts_of(found).items():
+        for name, content in texts_of(first, found).items():
             replace(place / name, content)
     except OSError as error:
         raise OutputFailed(f"{error.filename or place}: {error.strerror}; free some space") from error
@@ -88,7 +89,7 @@ def e2e(
         told = [result | {"folder": str(folder)} for result, folder in found]
         click.echo(orjson.dumps({"flows": told}, option=orjson.OPT_INDENT_2))
     else:
-        print_browser(found, place / names_of(str(found[0][0]["app"]))[0])
+        print_browser(found, place / names_of(first)[0])
     return exit_code([result for result, _ in found])
 
 

@@ -218,6 +218,7 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
     """Write the reports of a run's FOLDER again; rebuilds them where the run was killed."""
     import orjson
 
+    from ecoload.report.browser import print_browser, write_browser_reports
     from ecoload.report.flow import print_flow, write_flow_reports
     from ecoload.report.folder import write_reports
     from ecoload.report.terminal import print_result
@@ -228,6 +229,10 @@ def report(folder: Path, junit: Path | None, as_json: bool) -> int:
         if result.get("kind") == "flow":
             write_flow_reports(folder, result)
             print_flow(result, folder)
+            return 0
+        if result.get("kind") == "browser":
+            write_browser_reports(folder, result)
+            print_browser([(result, folder)], folder / "report.html")
             return 0
         write_reports(folder, result, junit=junit)
         if as_json:

@@ -189,6 +189,7 @@ class _Call:
                 yield Session(
                     suite=suite,
                     folder=folder,
+                    root=self.root,
                     secrets=secrets,
                     gated=gated,
                     grant=grant,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 import secrets as random
 import shutil
 import tempfile
@@ -279,7 +280,8 @@ class _Evidence:
         self.said = self.hidden(" · ".join(line for line in told.lines if line.strip())[-2000:])
         for name, path in self._taken.attachments:
             if path.endswith(".png"):
-                self._copy(Path(path), f"{name}.png", "screenshot", name)
+                file = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+                self._copy(Path(path), f"{file}.png", "screenshot", name)
         if (film := self._one(FILM)) is not None:
             self._copy(film, FILM, "video", "the flow as it was seen")
         if har is not None:

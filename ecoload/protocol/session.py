@@ -39,7 +39,7 @@ from ecoload.protocol.suite_folder import (
     runs_among,
 )
 from ecoload.spec.feeders import FILE
-from ecoload.spec.files import FLOWS, is_inside
+from ecoload.spec.files import BROWSER, FLOWS, is_inside
 from ecoload.verdict.suite import FIRST, SuiteFacts, judge_suite
 from ecoload.verdict.suite_result import SuiteResult
 
@@ -49,12 +49,13 @@ _NO_SUITE = (KeyError, IndexError, TypeError, ValueError, AttributeError, Overfl
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is carried out: the suite with hosts pinned, its folder (begun), the values of each app's
-    secrets, the phases that need an approval and the grant of it (None: they wait), an earlier score with
-    its source, and the app to retest."""
+    """What is carried out: the suite with hosts pinned, its folder (begun), the workspace, the values of each
+    app's secrets, the phases that need an approval and the grant of it (None: they wait), an earlier score
+    with its source, and the app to retest."""
 
     suite: SuitePlan
     folder: SuiteFolder
+    root: Path
     secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
     gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     grant: Grant | None = None
@@ -132,6 +133,9 @@ def inputs_of(targets: Path, scenarios: Path, plans: Sequence[Plan]) -> dict[str
             found[f"scenarios/{path.name}"] = path
     for path in sorted((scenarios / FLOWS).glob("*.yaml")):
         found[f"scenarios/{FLOWS}/{path.name}"] = path
+    for path in sorted((scenarios / BROWSER).glob("*")):
+        if path.suffix in (".yaml", ".ts") and path.is_file():
+            found[f"scenarios/{BROWSER}/{path.name}"] = path
     for name in {name for plan in plans for name in (*_body_files(plan), *_certificates(plan))}:
         found[name] = root / name
     return found
@@ -145,6 +149,7 @@ def carry_out_suite(session: Session, view: SuiteView) -> SuiteResult:
     how = Conduct(
         suite=suite,
         folder=folder,
+        root=session.root,
         secrets=session.secrets,
         awaiting={name: session.gated[name] for name in session.awaiting},
         grant=session.grant,

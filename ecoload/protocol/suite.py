@@ -33,8 +33,10 @@ from ecoload.guard.lock import locked
 from ecoload.guard.rules import check_plan, check_watched
 from ecoload.plan import Plan
 from ecoload.plan.suite import AppRun, Gate, Outline, Phase, SuitePlan
+from ecoload.protocol.browser import carry_out_browser
 from ecoload.protocol.flows import carry_out_flow
 from ecoload.protocol.suite_folder import DIAGNOSTICS, WORKSPACE, SuiteFolder, attempt_of
+from ecoload.report.browser import write_browser_reports
 from ecoload.report.diagnostics import diagnostics_markdown
 from ecoload.report.flow import SilentFlow, write_flow_reports
 from ecoload.report.folder import write_reports
@@ -55,6 +57,9 @@ class SuiteView(Protocol):
     def run_view(self, phase: Phase, run: AppRun, *, alone: bool) -> View:
         """What watches one of its runs; `alone` where no other goes on beside it."""
 
+    def progress(self, phase: Phase, run: AppRun, text: str) -> None:
+        """What a run does just now."""
+
     def begun(self, phase: Phase, apps: Sequence[str], note: str = "") -> None:
         """These runs of a phase go on now, for a reason if it is not the first time."""
 
@@ -69,11 +74,12 @@ class SuiteView(Protocol):
 class Conduct:
     """How a suite is carried out: what is to be sent (hosts pinned, guards agreed), where it is written,
     the secrets of each plan by its app, the phases that may not be run for want of an approval, and the
-    grant of the suite, which is that of its runs too. `retest` is the app whose runs that did not pass are
-    made again."""
+    grant of the suite, which is that of its runs too; `root` is the workspace, whose tools are used. `retest`
+    is the app whose runs that did not pass are made again."""
 
     suite: SuitePlan
     folder: SuiteFolder
+    root: Path
     secrets: Mapping[str, Mapping[str, str]] = field(repr=False)
     awaiting: Mapping[str, Sequence[str]] = field(default_factory=dict)
     grant: Grant | None = None
@@ -164,7 +170,8 @@ class _Conductor:
 
     def _is_due(self, run: AppRun, cell: CellResult) -> bool:
         if not cell.runs or not self._how.retest or cell.verdict is Cell.PASS:
-            return not cell.runs
+            # What could not be begun for want of a browser is tried again: there may be one by now.
+            return not cell.runs or cell.verdict is Cell.NO_BROWSER
         if run.app != ALL_APPS:
             return run.app == self._how.retest
         # The run that asks every app is made again for what did not pass of this one, or of the run itself.
@@ -222,7 +229,7 @@ class _Conductor:
 
     def _locked(self, runs: Sequence[AppRun]) -> AbstractContextManager[None]:
         """The targets of these runs; flows are no load and hold nobody up."""
-        loads = [run.plan for run in runs if run.plan.flow is None]
+        loads = [run.plan for run in runs if not run.plan.flow_name]
         return locked(loads, str(self._how.folder.path)) if loads else nullcontext()
 
     def _one(self, phase: Phase, run: AppRun, *, warmed: bool, attempt: int, alone: bool) -> None:
@@ -240,6 +247,11 @@ class _Conductor:
                 flow = carry_out_flow(request, SilentFlow(), self._heard)
                 write_flow_reports(flow.folder, flow.result)
                 result: Mapping[str, Any] = flow.result
+            elif plan.browser is not None:
+                shown = _BrowserProgress(self._view, phase, run)
+                browser = carry_out_browser(request, self._how.root, shown, self._heard)
+                write_browser_reports(browser.folder, browser.result)
+                result = browser.result
             else:
                 view = self._view.run_view(phase, run, alone=alone)
                 result = self._written(carry_out(request, view, self._heard), run)
@@ -291,3 +303,20 @@ class _Conductor:
 
     def _cells(self, phase: Phase) -> dict[str, CellResult]:
         return {cell.name: cell for cell in self._judged(phase).cells}
+
+
+@dataclass(frozen=True, slots=True)
+class _BrowserProgress:
+    """A browser flow as a suite shows it: the step that goes on."""
+
+    view: SuiteView
+    phase: Phase
+    run: AppRun
+
+    def begin(self, plan: Plan, run_id: str, folder: Path) -> None: ...
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        if event.get("event") == "step":
+            self.view.progress(self.phase, self.run, str(event.get("name")))
+
+    def end(self) -> None: ...

@@ -3,8 +3,8 @@
 Rules
 -----
 - The folder is the state. What was carried out is what stands in it, whole: a run counts where its
-  `run.json` (of a flow: `flow.json`) is, written last, or where `error.json` says why there is none. Nothing
-  else remembers.
+  `run.json` (of a flow `flow.json`, of a browser flow `e2e.json`) is, written last, or where `error.json`
+  says why there is none. Nothing else remembers.
 - A run that was cut off (killed, interrupted) is moved aside under another name and kept; a finished one is
   never touched again.
 - `PHASE/NAME` (the app's, or the flow's) is a cell's first run, `NAME.retest-N` one after a fix, and
@@ -41,8 +41,8 @@ from ecoload.verdict.cells import OneRun
 SCHEMA = "ecoload.protocol/1"
 PROTOCOL, SUITE, APPROVAL, REQUEST = "protocol.json", "suite.json", "approval.json", "approval_request.json"
 AVAILABILITY, WORKSPACE, DIAGNOSTICS, ERROR = "availability.csv", "workspace", "diagnostics.md", "error.json"
-RESULTS = ("run.json", "flow.json")
-"""What a load run and a flow leave when they are over."""
+RESULTS = ("run.json", "flow.json", "e2e.json")
+"""What a load run, a flow and a browser flow leave when they are over."""
 _CUT_OFF = frozenset({Status.INTERRUPTED, Status.KILLED, Status.STOPPED})
 _RUN = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(?:\.retest-(?P<attempt>[0-9]+))?(?P<warmed>\.warmed)?"

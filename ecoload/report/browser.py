@@ -54,13 +54,14 @@ def write_browser_reports(folder: Path, result: Tree) -> None:
 
 
 def names_of(app: str) -> tuple[str, str]:
-    """What the page and the results of all flows are called; `app` is that of the first."""
+    """What the page and the results of all flows are called."""
     return f"{app}_playwright_report.html", f"{app}_e2e_results.json"
 
 
-def texts_of(flows: Sequence[tuple[Tree, Path]]) -> dict[str, bytes]:
-    """The page and the results of all flows, each with its folder, by their names."""
-    page_name, results_name = names_of(str(flows[0][0].get("app")))
+def texts_of(app: str, flows: Sequence[tuple[Tree, Path]]) -> dict[str, bytes]:
+    """The page and the results of flows, each with its folder, by their names; `app` is that of the first
+    flow that there is, whether or not it is among these."""
+    page_name, results_name = names_of(app)
     found = {"schema": SCHEMA, "verdict": overall(flows), "flows": [result for result, _ in flows]}
     return {page_name: browser_html(flows).encode(), results_name: _json(found)}
 
@@ -309,7 +310,7 @@ def _pictures(result: Tree, folder: Path) -> str:
         if data is None:
             continue
         if one.get("kind") == "screenshot":
-            about = text(str(one.get("about")).replace("-", " "))
+            about = text(one.get("about"))
             figures.append(
                 f'<figure><img src="data:image/png;base64,{data}" alt="{about}" loading="lazy">'
                 f"<figcaption>{about}</figcaption></figure>\n"

@@ -39,8 +39,13 @@ SUITE_FILES = ("suite.json", "protocol.json", "availability.csv", "approval.json
 RUN_FILES = (
     *("run.json", "error.json", "plan.json", "latency.hlog", "series.csv", "memory.csv", "summary.md"),
     *("diagnostics.md", "metrics_before.txt", "metrics_after.txt", "approval.json"),
+    *("e2e.json", "playwright.json", "network.har", "trace.zip", "video.webm", "page.md"),
     *("flow.json", "evidence.jsonl", "events.bin", "lineage_proof.json", "lineage_proof.md"),
 )
+RESULT_FILES = ("run.json", "flow.json", "e2e.json", "error.json")
+"""One of them says how a run ended, or why there is none."""
+SCREENSHOT = re.compile(r"[0-9]{2}-[a-z0-9-]+\.png")
+BROWSER_REPORTS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*_(playwright_report\.html|e2e_results\.json)")
 WORKSPACE_FILES = ("targets.yaml", "data.jsonl", DATA)
 REPORT_FILES = (
     *("ecosystem_perf_summary.md", "ecosystem_perf_summary.html", "ecosystem_slo_matrix.md"),
@@ -131,14 +136,20 @@ def _members(suite: Path, reports: Path) -> Iterator[tuple[str, Path]]:
     result = _result(suite / "suite.json")
     yield from _files(suite, SUITE_FILES, "suite")
     for folder in _run_folders(result):
-        if not any((suite / folder / name).is_file() for name in ("run.json", "flow.json", "error.json")):
+        if not any((suite / folder / name).is_file() for name in RESULT_FILES):
             raise UsageError(f"{suite / folder / 'run.json'} is missing, and suite.json rests on it")
         yield from _files(suite, (f"{folder}/{name}" for name in RUN_FILES), "suite")
+        pictures = [path.name for path in (suite / folder).iterdir() if SCREENSHOT.fullmatch(path.name)]
+        yield from _files(suite, (f"{folder}/{name}" for name in pictures), "suite")
     yield from _files(suite, (f"workspace/{name}" for name in WORKSPACE_FILES), "suite")
     yield from _files(suite, _scenarios(suite), "suite")
     yield from _files(reports, REPORT_FILES, "reports")
     proofs = [path.name for path in reports.iterdir() if PROOFS.fullmatch(path.name)]
     yield from _files(reports, proofs, "reports")
+    browser = reports.parent / "playwright"
+    if browser.is_dir():
+        names = [path.name for path in browser.iterdir() if BROWSER_REPORTS.fullmatch(path.name)]
+        yield from _files(browser, names, "reports")
     for app in map(str, result.get("apps") or ()):
         if is_name(app) and (reports / app).is_dir():
             own = [path.name for path in (reports / app).iterdir() if APP_REPORTS.fullmatch(path.name)]

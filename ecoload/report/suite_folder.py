@@ -19,7 +19,8 @@ import orjson
 
 from ecoload.errors import OutputFailed, UsageError
 from ecoload.report import suite_rows as rows
-from ecoload.report.bundle import APP_REPORTS, PROOFS, write_bundle
+from ecoload.report.browser import texts_of
+from ecoload.report.bundle import APP_REPORTS, BROWSER_REPORTS, PROOFS, write_bundle
 from ecoload.report.folder import replace
 from ecoload.report.latency_csv import MeasuredRun, latency_csv
 from ecoload.report.suite_html import suite_html
@@ -34,11 +35,12 @@ def write_suite_reports(result: Tree, suite_folder: Path, reports_folder: Path) 
     """Writes the reports of a suite (`suite.json` as a tree) and gives their paths, the summary first, the
     bundle last. Raises OutputFailed where the disk refuses, UsageError where the folder is not whole."""
     texts = _texts(result, suite_folder, reports_folder)
+    browser = _browser(result, suite_folder, reports_folder.parent / "playwright")
     try:
-        for path, text in texts.items():
+        for path, content in ({path: text.encode() for path, text in texts.items()} | browser).items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace(path, text.encode())
-        _remove_stale(reports_folder, set(texts))
+            replace(path, content)
+        _remove_stale(reports_folder, {*texts, *browser})
     except OSError as error:
         raise OutputFailed(
             f"{error.filename or reports_folder}: {error.strerror}; the result itself is in {suite_folder}, "
@@ -46,7 +48,7 @@ def write_suite_reports(result: Tree, suite_folder: Path, reports_folder: Path) 
         ) from error
     bundle = reports_folder / BUNDLE
     write_bundle(bundle, suite_folder, reports_folder)
-    return (*texts, bundle)
+    return (*texts, *browser, bundle)
 
 
 def _texts(result: Tree, suite: Path, reports: Path) -> dict[Path, str]:
@@ -64,6 +66,21 @@ def _texts(result: Tree, suite: Path, reports: Path) -> dict[Path, str]:
         for profile, runs in _by_profile(result, app, suite).items():
             texts[reports / app / f"latency_{profile}.csv"] = latency_csv(app, runs)
     return texts | {reports / name: text for name, text in _proofs(result, suite).items()}
+
+
+def _browser(result: Tree, suite: Path, place: Path) -> dict[Path, bytes]:
+    """The page and the results of the browser flows, of the runs that count, below `place`."""
+    found: list[tuple[Tree, Path]] = []
+    for phase in rows.phases(result):
+        for cell in phase.get("cells") or ():
+            folder = str((list(cell.get("runs") or ()) or [{}])[-1].get("folder"))
+            tree = _json(suite / folder / "e2e.json") if is_run_folder(folder) else None
+            if tree is not None:
+                found.append((tree, suite / folder))
+    app = str(found[0][0].get("app")) if found else ""
+    if not is_name(app):
+        return {}
+    return {place / name: content for name, content in texts_of(app, found).items()}
 
 
 def _proofs(result: Tree, suite: Path) -> dict[str, str]:
@@ -136,6 +153,10 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _remove_stale(reports: Path, written: set[Path]) -> None:
     """Takes away our own reports of apps, profiles and proofs that the suite does not have."""
+    browser = reports.parent / "playwright"
+    for path in browser.iterdir() if browser.is_dir() else ():
+        if BROWSER_REPORTS.fullmatch(path.name) and path not in written and path.is_file():
+            path.unlink()
     for path in reports.iterdir():
         if PROOFS.fullmatch(path.name) and path not in written and path.is_file():
             path.unlink()

@@ -22,9 +22,12 @@ from ecoload.report.forms import clean, ms, plural, span
 from ecoload.report.live import LineView, PanelView, SilentView, live_console
 from ecoload.report.rows import reasons
 from ecoload.report.terminal import STYLES, live_view
+from ecoload.verdict.browser import NO_BROWSER
 from ecoload.verdict.suite_result import PhaseResult
 
-MARKS = {"MITIGATED": "yellow", "WAIVED": "yellow", "AWAITING_APPROVAL": "yellow", "NOT_RUN": "dim"}
+MARKS = dict.fromkeys(("MITIGATED", "WAIVED", "AWAITING_APPROVAL", "NO_BROWSER"), "yellow") | {
+    "NOT_RUN": "dim"
+}
 
 
 class SilentSuiteView:
@@ -43,6 +46,8 @@ class SilentSuiteView:
         return SilentView()
 
     def begun(self, phase: Phase, apps: Sequence[str], note: str = "") -> None: ...
+
+    def progress(self, phase: Phase, run: AppRun, text: str) -> None: ...
 
     def ended(
         self, phase: Phase, app: str, result: Mapping[str, Any] | None, error: str, kind: str
@@ -87,6 +92,12 @@ class SuiteLineView:
             return live_view(console=self._console)
         return SilentView()
 
+    def progress(self, phase: Phase, run: AppRun, text: str) -> None:
+        """What a run does just now, on a terminal."""
+        with self._lock:
+            if self._status is not None and run.name in self._going:
+                self._status.update(Text(clean(f"{phase.name}: {' '.join(self._going)} · {text}")))
+
     def begun(self, phase: Phase, apps: Sequence[str], note: str = "") -> None:
         if note:
             self._say(Text(f"{clean(phase.name):<10} {clean(' '.join(apps)):<5} {clean(note)}", "dim"))
@@ -99,6 +110,8 @@ class SuiteLineView:
             self._going = [one for one in self._going if one != app]
             self._show(phase)
         verdict = str(result["verdict"]) if result is not None else "FAIL"
+        if result is not None and result["status"] == NO_BROWSER:
+            verdict = "NO BROWSER"
         widest = max(5, *(len(run.name) for run in phase.runs))
         line = Text.assemble(
             f"{clean(phase.name):<10} {clean(app):<{widest}} ",
@@ -129,7 +142,8 @@ class SuiteLineView:
         if not self._console.is_terminal:
             return
         self._clear()
-        if len(self._going) > 1 or (self._going and len(phase.runs) == 1):
+        flows = any(run.plan.flow_name for run in phase.runs)
+        if len(self._going) > 1 or (self._going and (flows or len(phase.runs) == 1)):
             self._status = self._console.status(Text(f"{clean(phase.name)}: {clean(' '.join(self._going))}"))
             self._status.start()
 
@@ -145,6 +159,8 @@ def suite_view(*, silent: bool = False) -> SilentSuiteView | SuiteLineView:
 
 
 def _figures(result: Mapping[str, Any]) -> str:
+    if result.get("kind") == "browser":
+        return span(result.get("duration_s"))
     if result.get("flow"):
         return f"{span(result.get('duration_s'))} · {plural(result.get('passes'), 'pass', 'passes')}"
     p95s = [(route.get("response_ms") or {}).get("p95") for route in result.get("routes") or ()]

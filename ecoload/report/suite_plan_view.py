@@ -79,6 +79,8 @@ def how_much(plan: Plan) -> str:
     """What a plan asks for as short as can be: `20 VUs 15m`, `5→100→5 10m`, `100/s 2m`, `3×`."""
     if plan.flow is not None:
         return f"{len(plan.flow.cases) * plan.flow.repeat}×"
+    if plan.browser is not None:
+        return "1×"
     each = [_asked(load) for load in plan.loads]
     if len({one[1:] for one in each}) != 1:
         return " + ".join(f"{amount}{unit} {length}" for amount, unit, length in each) or NOTHING
@@ -216,7 +218,7 @@ def _phase_tree(phase: Phase, gated: Gated) -> dict[str, Any]:
         "runs": [
             {
                 "app": run.app,
-                "flow": run.plan.flow.name if run.plan.flow is not None else None,
+                "flow": run.plan.flow_name or None,
                 "asks_for": how_much(run.plan),
                 "own": _is_own(phase, run),
                 "duration_s": total_duration_ns(run.plan, grace=False) / 1e9,

@@ -21,7 +21,10 @@ from ecoload.report.suite_names import is_run_folder
 Tree = Mapping[str, Any]
 
 FIRST = "first measurement"
-_WORST_FIRST = ("FAIL", "INCONCLUSIVE", "AWAITING_APPROVAL", "NOT_RUN", "WAIVED", "MITIGATED", "PASS")
+_WORST_FIRST = (
+    "FAIL", "INCONCLUSIVE", "AWAITING_APPROVAL", "NO_BROWSER", "NOT_RUN", "WAIVED",
+    "MITIGATED", "PASS",
+)  # fmt: skip
 _Name = tuple[str, str, str, str]
 
 

@@ -41,6 +41,7 @@ STYLES = {
     "WAIVED": "yellow",
     "INCONCLUSIVE": "yellow",
     "AWAITING_APPROVAL": "yellow",
+    "NO_BROWSER": "yellow",
     "NOT_RUN": "dim",
     "NOT_APPLICABLE": "dim",
 }
@@ -48,6 +49,7 @@ _SHORT = {
     "MITIGATED": "MITIG.",
     "INCONCLUSIVE": "INCONC.",
     "AWAITING_APPROVAL": "WAITS",
+    "NO_BROWSER": "no br.",
     "NOT_RUN": "not run",
     "NOT_APPLICABLE": NOTHING,
 }

@@ -18,6 +18,7 @@ from typing import Any
 
 from ecoload.measure.asked import NOT_WARMED
 from ecoload.plan.suite import KnownIssue
+from ecoload.verdict.browser import NO_BROWSER
 from ecoload.verdict.items import Judged, Key, items_of
 from ecoload.verdict.known_issues import issue_of, verdict_of
 from ecoload.verdict.suite_result import Cell, CellResult, Item, Measured, RunNote
@@ -26,6 +27,7 @@ WORST_FIRST = (
     Cell.FAIL,
     Cell.INCONCLUSIVE,
     Cell.AWAITING_APPROVAL,
+    Cell.NO_BROWSER,
     Cell.NOT_RUN,
     Cell.WAIVED,
     Cell.MITIGATED,
@@ -54,6 +56,9 @@ def judge_cell(app: str, runs: Sequence[OneRun], issues: Sequence[KnownIssue], t
     notes = tuple(_note(run) for run in runs)
     if runs[-1].result is None:
         return CellResult(app, Cell.FAIL, (runs[-1].error,), notes)
+    if runs[-1].result.get("status") == NO_BROWSER:
+        # It was not begun: it tells nothing of any target.
+        return CellResult(app, Cell.NO_BROWSER, tuple(map(str, runs[-1].result["verdict_reasons"])), notes)
     done = [run for run in runs if run.result is not None]
     items = tuple(_items(done, issues, today))
     if runs[0].result is None:

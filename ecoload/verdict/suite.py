@@ -188,6 +188,10 @@ def _conditions(
     for phase in phases:
         if phase.name in facts.awaiting:
             yield f"{phase.name} was not run: it needs an approval"
+        without = [cell for cell in phase.cells if cell.verdict is Cell.NO_BROWSER]
+        if without:
+            names, why = ", ".join(cell.name for cell in without), without[0].reasons[0]
+            yield f"{phase.name} was not run ({names}): {why}"
 
 
 def _cold_fails(issue: IssueResult, phases: Sequence[PhaseResult]) -> bool:
@@ -319,12 +323,17 @@ def _failures(outline: Outline, phases: Sequence[PhaseResult], uptime: Sequence[
                         was=item.last.was,
                         reason=item.last.reason,
                         remedy=_remedy(outline, item),
-                        diagnostics=f"{failing.folder}/diagnostics.md" if failing else "",
+                        diagnostics=f"{failing.folder}/{_page(cell)}" if failing else "",
                     )
     for one in uptime:
         if one.verdict is Cell.FAIL:
             limit = f"uptime ≥ {outline.uptime * 100:g} %"
             yield Failure("availability", one.app, "health", limit, one.reason, one.reason, "")
+
+
+def _page(cell: CellResult) -> str:
+    """The page that tells most of a failing."""
+    return "summary.md" if cell.flow else "diagnostics.md"
 
 
 def _remedy(outline: Outline, item: Item) -> str:

@@ -59,13 +59,16 @@ class CommandCentre(App):
     }
     read_only = True
     protected = frozenset(laws) - {"home"}
-    special_faults = frozenset({"lose_events", "duplicate_events", "stale_telemetry_s"})
+    special_faults = frozenset(
+        {"lose_events", "duplicate_events", "stale_telemetry_s", "tiles_not_refreshed"}
+    )
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._store = Store(config.folder / "a8.db", SCHEMA)
         self._intake = Intake(self._store, _now_ms, random.Random(f"{config.seed}/a8/lose"))
-        self._tiles = Tiles(self._read, _now_ms)
+        self._chance = random.Random(f"{config.seed}/a8/tiles")
+        self._tiles = Tiles(self._read, _now_ms, self._as_it_was)
         # The overview reads all rows each time: on a thread of its own it does not hold up the tiles.
         self._aggregating = Reader(config.folder / "a8.db")
         self._overview = Overview(Tiles(self._aggregate, _now_ms), time.monotonic)
@@ -128,6 +131,10 @@ class CommandCentre(App):
     async def _read(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         await self._intake.settle(self.faults)
         return await self._store.read(sql, arguments)
+
+    def _as_it_was(self) -> int | None:
+        """The time that a tile shows in place of now, while its cache is never refreshed."""
+        return self.switches.since_ms if self._chance.random() < self.faults.tiles_not_refreshed else None
 
     async def _show_overview(self, request: web.Request) -> web.Response:
         namespace = _asked(request, ("namespace",)).namespace

@@ -47,11 +47,15 @@ Lists = dict[str, dict[str, list[int]]]
 
 
 class Tiles:
-    """What is shown, by `read` of the database; `now_ms` says when that was."""
+    """What is shown, by `read` of the database; `now_ms` says when that was. `as_it_was` gives the time (ms)
+    that the next figures of a tile are as of, None for this moment."""
 
-    def __init__(self, read: Read, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, read: Read, now_ms: Callable[[], int], as_it_was: Callable[[], int | None] = lambda: None
+    ) -> None:
         self._read = read
         self._now_ms = now_ms
+        self._as_it_was = as_it_was
 
     async def events(self, query: Query) -> Document:
         """How many events there are, by kind, and the latest."""
@@ -162,7 +166,7 @@ class Tiles:
 
     async def _sums(self, query: Query, condition: str, measures: str) -> list[int]:
         """The measures of what meets the condition, and the sequence of the latest of it."""
-        source, which = _source(query)
+        source, which = _source(query, self._as_it_was())
         rows = await self._read(f"SELECT {measures}, MAX(latest) FROM {source} AND {condition}", which)
         return [figure or 0 for figure in rows[0]]
 
@@ -170,7 +174,7 @@ class Tiles:
         self, query: Query, condition: str, columns: Sequence[str], measures: str, by: Sequence[List]
     ) -> Lists:
         """The same by lists, which go by some of `columns`."""
-        source, which = _source(query)
+        source, which = _source(query, self._as_it_was())
         group = ", ".join(columns)
         picked = (
             f"SELECT {group}, SUM(events) AS events, MAX(latest) AS latest FROM {source} AND {condition}"
@@ -208,8 +212,10 @@ def _money(amounts: Sequence[int]) -> Document:
     return named | {"fee": dollars(named["fee_cents"]), "ai_price": dollars(named["ai_price_cents"])}
 
 
-def _source(query: Query) -> tuple[str, tuple[str, ...]]:
+def _source(query: Query, as_of: int | None = None) -> tuple[str, tuple[str | int, ...]]:
     where, which = query.where()
+    if as_of is not None:
+        return f"single WHERE {where} AND received_at <= ?", (*which, as_of)
     return f"{'cells' if query.equal.keys() <= _IN_CELLS else 'single'} WHERE {where}", which
 
 

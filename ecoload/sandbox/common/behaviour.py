@@ -81,6 +81,8 @@ class Faults:
     """Sitemaps asked for as if none were kept, and made without being kept."""
     crm_silent: float = 0.0
     """Signups that leave no CRM record."""
+    tiles_not_refreshed: float = 0.0
+    """Tiles that show what they showed when the switch was set."""
     duplicate_events: float = 0.0
     """Kept twice."""
     breaker_never_opens: float = 0.0

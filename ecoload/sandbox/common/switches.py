@@ -21,7 +21,8 @@ from ecoload.sandbox.common.problems import Problem
 
 
 class Switches:
-    """`faults` is what is switched on now; `special` names the switches beside the common ones."""
+    """`faults` is what is switched on now, `since_ms` the time of day of that; `special` names the switches
+    beside the common ones."""
 
     def __init__(self, chance: random.Random, special: Collection[str]) -> None:
         self.faults = Faults()
@@ -29,6 +30,7 @@ class Switches:
         self._special = special
         self._leak = Leak()
         self._since_s = self._end_s = math.inf
+        self.since_ms = 0
         self._off: asyncio.TimerHandle | None = None
 
     def set(self, document: Any) -> None:
@@ -65,5 +67,6 @@ class Switches:
     def _switch(self, faults: Faults) -> None:
         self.close()
         self._since_s, self._end_s = time.monotonic(), math.inf
+        self.since_ms = time.time_ns() // 1_000_000
         self.faults = faults
         self._leak.grow(faults, 0.0)

@@ -1,0 +1,39 @@
+import { defineConfig } from '@playwright/test';
+import { findBrowser } from './browser.mjs';
+import { ecosystem } from './ecosystem';
+import { resolverRules } from './guard';
+
+const { executable, system, video } = findBrowser();
+if (!video) console.warn('no ffmpeg where Playwright looks for it: there will be no video');
+
+// `ecoload e2e` reads what happens as it happens; otherwise it is for people.
+const readByEcoload = process.env.ECOLOAD_RUN_ID !== undefined;
+
+export default defineConfig({
+  testDir: '.',
+  outputDir: 'test-results',
+  forbidOnly: true,
+  // A flow that passes at the second try did not pass.
+  retries: 0,
+  workers: 1,
+  timeout: Math.max(...Object.values(ecosystem.flows).map((flow) => flow.timeoutMs)),
+  expect: { timeout: 10_000 },
+  reporter: readByEcoload
+    ? [['./progress.ts'], ['json', { outputFile: 'test-results/playwright.json' }]]
+    : [['list'], ['html', { open: 'never' }]],
+  use: {
+    browserName: 'chromium',
+    viewport: { width: 1280, height: 800 },
+    locale: 'en-US',
+    timezoneId: 'UTC',
+    actionTimeout: 10_000,
+    navigationTimeout: 20_000,
+    serviceWorkers: 'block',
+    trace: 'on',
+    video: video ? 'on' : 'off',
+    launchOptions: {
+      ...(system ? { executablePath: executable } : {}),
+      args: ['--no-proxy-server', `--host-resolver-rules=${resolverRules()}`],
+    },
+  },
+});
