@@ -60,7 +60,7 @@ def e2e(
     def planned(urls: dict[str, str] | None = None) -> list[Any]:
         addresses, embedded = options.addresses(workspace, urls)
         where: dict[str, Any] = {"base_urls": addresses, "embedded": embedded}
-        return [make_browser(workspace, name, seed=options.seed, together=True, **where) for name in names]
+        return [make_browser(workspace, name, seed=options.seed, **where) for name in names]
 
     plans = planned()
     first = next(iter(workspace.browser.values())).app

@@ -259,5 +259,8 @@ def _spellings(secret: str) -> list[bytes]:
         *(html.escape(secret), html.escape(secret, quote=False)),
         json.dumps(secret, ensure_ascii=False)[1:-1],
     )
-    encoded = base64.b64encode(secret.encode())
-    return [*dict.fromkeys(text.encode() for text in texts), *([encoded] if len(secret) >= 2 * LEAST else [])]
+    spellings = {text.encode() for text in texts}
+    if len(secret) >= 2 * LEAST:
+        spellings.add(base64.b64encode(secret.encode()))
+    # One may stand in another: twice escaped is once escaped with more before it.
+    return sorted(spellings, key=len, reverse=True)

@@ -20,7 +20,7 @@ from ecoload.measure.flow import StepOutcome
 from ecoload.plan import BrowserStep
 
 METRICS = ("lcp_ms", "cls", "inp_ms", "ttfb_ms")
-PASSED, INTERRUPTED = "passed", "interrupted"
+PASSED, INTERRUPTED, TIMED_OUT = "passed", "interrupted", "timedOut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,9 @@ def _steps(
         end_ms = begun[step.name] + took_ms
         if error:
             outcome = StepOutcome.INTERRUPTED if status == INTERRUPTED else StepOutcome.FAILED
-            yield StepSeen(step.name, outcome, error, took_ms)
+            # What a step says that was cut off by the time is how it was cut off.
+            reason = f"{why}\n{error}" if status == TIMED_OUT else error
+            yield StepSeen(step.name, outcome, reason, took_ms)
         elif step.within_ns is None:
             yield StepSeen(step.name, StepOutcome.HELD, "", took_ms)
             since_ms = end_ms

@@ -295,6 +295,8 @@ class _Evidence:
         for source, target, kind in ((PLAYWRIGHT, PLAYWRIGHT, "results"), ("error-context.md", PAGE, "page")):
             if (text_file := self._one(source)) is not None:
                 text = self.hidden(text_file.read_text(encoding="utf-8", errors="replace"))
+                # What it says before is meant for a machine, and the spec stands in the workspace.
+                text = text[max(text.find("# Error details"), 0) :].partition("# Test source")[0]
                 for private in {str(self._output.parent), str(self._output.parent.resolve())}:
                     text = text.replace(private, "")
                 self._keep(target, text.encode(), kind, "")

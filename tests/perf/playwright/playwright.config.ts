@@ -9,6 +9,10 @@ if (!video) console.warn('no ffmpeg where Playwright looks for it: there will be
 // `ecoload e2e` reads what happens as it happens; otherwise it is for people.
 const readByEcoload = process.env.ECOLOAD_RUN_ID !== undefined;
 
+const timeout = Math.max(...Object.values(ecosystem.flows).map((flow) => flow.timeoutMs));
+// What a person would wait for one thing, and in a flow of little time an eighth of it.
+const patience = Math.min(10_000, timeout / 8);
+
 export default defineConfig({
   testDir: '.',
   outputDir: 'test-results',
@@ -16,8 +20,8 @@ export default defineConfig({
   // A flow that passes at the second try did not pass.
   retries: 0,
   workers: 1,
-  timeout: Math.max(...Object.values(ecosystem.flows).map((flow) => flow.timeoutMs)),
-  expect: { timeout: 10_000 },
+  timeout,
+  expect: { timeout: patience },
   reporter: readByEcoload
     ? [['./progress.ts'], ['json', { outputFile: 'test-results/playwright.json' }]]
     : [['list'], ['html', { open: 'never' }]],
@@ -26,8 +30,8 @@ export default defineConfig({
     viewport: { width: 1280, height: 800 },
     locale: 'en-US',
     timezoneId: 'UTC',
-    actionTimeout: 10_000,
-    navigationTimeout: 20_000,
+    actionTimeout: patience,
+    navigationTimeout: 2 * patience,
     serviceWorkers: 'block',
     trace: 'on',
     video: video ? 'on' : 'off',

@@ -1,0 +1,438 @@
+"""The shipped browser flows in a real Chromium, on the embedded sandbox: they hold when it is well, and fail
+at the right step when it is not. What is kept of them holds nobody's secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ecoload.sandbox import Sandbox
+from tests.integration.ecosystem import faults
+from tests.unit.schemas import problems, published
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = published("e2e_result.schema.json")
+PROJECT = Path("tests/perf/playwright")
+FLOWS = ("a5_doc_a4_outcomes", "a5_signup_oidc_crm", "a7_pages_cta")
+EVIDENCE = {
+    *("e2e.json", "network.har", "plan.json", "playwright.json"),
+    *("report.html", "summary.md", "trace.zip", "video.webm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A sandbox, and a workspace whose browser flows are carried out on it."""
+
+    sandbox: Sandbox
+    folder: Path
+
+    def flow(self, name: str) -> Path:
+        return self.folder / "scenarios" / "browser" / f"{name}.yaml"
+
+    def change(self, name: str, **changes: Any) -> None:
+        """Changes a flow's file."""
+        tree = yaml.safe_load(self.flow(name).read_text())
+        self.flow(name).write_text(yaml.safe_dump(tree | changes, sort_keys=False))
+
+    def spec(self, name: str, body: str, **changes: Any) -> None:
+        """A flow of our own, of one step."""
+        tree = {"about": "a test", "app": "a7", "asks": {"a7": "write", "a8": "read"}, "timeout": "20s",
+                "steps": [{"name": "it"}]}  # fmt: skip
+        self.flow(name).write_text(yaml.safe_dump(tree | changes))
+        uses = [
+            name for name in ("expect", "secret", "test", "url") if re.search(rf"\b{name}\(", f"{body} test(")
+        ]
+        head = f"import {{ {', '.join(uses)} }} from './ecoload';\n"
+        text = f"{head}test('{name}', async ({{ page, flow }}) => {{\n{body}\n}});\n"
+        self.flow(name).with_name(f"{name}.spec.ts").write_text(text)
+
+    def command(self, *arguments: str, urls: dict[str, str] | None = None) -> list[str]:
+        where = self.sandbox.urls | (urls or {})
+        return [
+            *(sys.executable, "-m", "ecoload", *arguments),
+            *(f"--base-url={app}={url}" for app, url in where.items()),
+            *("--targets", str(self.folder / "targets.yaml"), "--out", str(self.folder / "runs")),
+        ]
+
+    def environ(self, **more: str) -> dict[str, str]:
+        return os.environ | self.sandbox.secrets | {"PYTHONPATH": str(ROOT)} | more
+
+    def e2e(
+        self, *flows: str, urls: dict[str, str] | None = None, **more: str
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """The exit code and the results of `ecoload e2e`."""
+        command = self.command("e2e", *(f"--flow={name}" for name in flows), "--json", urls=urls)
+        done = subprocess.run(
+            command, env=self.environ(**more), capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)["flows"]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(("a1", "a2", "a4", "a5", "a6", "a7", "a8"), seed=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _browser(tool: Callable[[str], Path]) -> None:
+    for name in ("node", "chromium", "ffmpeg"):
+        tool(name)
+    for project in (PROJECT, Path("tests/browser")):
+        if not (ROOT / project / "node_modules" / "@playwright").is_dir():
+            tool(f"the modules of {project}")
+
+
+@pytest.fixture
+def lab(sandbox: Sandbox, tmp_path: Path) -> Lab:
+    """The shipped workspace, its flows short: what is not there is not waited for a minute."""
+    shutil.copytree(ROOT / "scenarios", tmp_path / "scenarios")
+    shutil.copyfile(ROOT / "targets.yaml", tmp_path / "targets.yaml")
+    data = Path("tests/perf/config/data.jsonl")
+    (tmp_path / data).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / data, tmp_path / data)
+    (tmp_path / PROJECT).mkdir(parents=True)
+    (tmp_path / PROJECT / "node_modules").symlink_to(ROOT / PROJECT / "node_modules")
+    for path in (tmp_path / "scenarios" / "browser").glob("*.yaml"):
+        path.write_text(path.read_text().replace("60s", "4s").replace("150s", "40s"))
+    return Lab(sandbox, tmp_path)
+
+
+def verdicts(result: dict[str, Any]) -> dict[str, str]:
+    return {proof["name"]: proof["verdict"] for proof in result["proofs"] if "metric" not in proof}
+
+
+def failed(result: dict[str, Any]) -> list[str]:
+    return [name for name, verdict in verdicts(result).items() if verdict == "FAIL"]
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file below a folder; of a zip file every member."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        yield str(path), path.read_bytes()
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                yield from ((f"{path}!{name}", archive.read(name)) for name in archive.namelist())
+
+
+def processes_with(text: str) -> list[int]:
+    """Whoever has `text` in its command line or environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in told:
+            found.append(int(entry.name))
+    return found
+
+
+def waited_until(holds: Callable[[], bool], within_s: float = 20.0) -> bool:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.1)
+    return holds()
+
+
+def test_a_healthy_ecosystem_passes_and_leaves_its_evidence(lab: Lab) -> None:
+    code, results = lab.e2e()
+    assert code == 0, [result["verdict_reasons"] for result in results]
+    assert [result["flow"] for result in results] == list(FLOWS)
+    for result in results:
+        folder = Path(result.pop("folder"))
+        assert problems(SCHEMA, result, "e2e") == []
+        assert json.loads((folder / "e2e.json").read_text()) == result
+        assert set(verdicts(result).values()) == {"PASS"}
+        pictures = [one["file"] for one in result["evidence"] if one["kind"] == "screenshot"]
+        assert len(pictures) == len(verdicts(result)), "a picture of each step"
+        assert {path.name for path in folder.iterdir()} == EVIDENCE | set(pictures)
+        assert (folder / "video.webm").read_bytes()[:4] == b"\x1aE\xdf\xa3", "a film"
+        with zipfile.ZipFile(folder / "trace.zip") as trace:
+            assert any(name.endswith(".trace") for name in trace.namelist())
+        har = json.loads((folder / "network.har").read_text())["log"]
+        asked = {entry["request"]["url"] for entry in har["entries"]}
+        assert asked, "what went over the network"
+        sent = [{h["name"].lower(): h["value"] for h in e["request"]["headers"]} for e in har["entries"]]
+        assert any(one.get("x-ecoload-run") == result["run_id"] for one in sent)
+    pages = {one["page"] for one in results[2]["vitals"]}
+    assert {"/", "/browse", "/browse/states", "/browse/majors"} <= pages
+    for one in results[2]["vitals"]:
+        assert 0 < one["ttfb_ms"] <= one["lcp_ms"] < 60_000
+        assert one["cls"] >= 0
+    for name in ("a5_playwright_report.html", "a5_e2e_results.json"):
+        assert (lab.folder / PROJECT / name).stat().st_size > 1000
+
+    # Nobody's secret stands in anything that was written: not what was typed, no cookie, no token.
+    canary = lab.sandbox.secrets["A1_USER_PASSWORD"].encode()
+    kept = list(contents(lab.folder / "runs")) + list(contents(lab.folder / PROJECT))
+    kept = [(name, content) for name, content in kept if "node_modules" not in name]
+    assert len(kept) > 100
+    for name, content in kept:
+        assert canary not in content, name
+        assert not re.search(rb"eyJ[A-Za-z0-9_-]{20,}\.eyJ", content), name
+        assert not re.search(rb"a[15]_(session|browser)=(?!\(hidden\))[A-Za-z0-9_-]{16,}", content), name
+        assert not re.search(rb"form_token=(?!\(hidden\)|%28hidden%29)[0-9a-f]{64}", content), name
+        assert not re.search(rb'name=\\?"form_token\\?" value=\\?"[0-9a-f]{64}', content), name
+        assert not re.search(rb"[?&](code|state|code_challenge)=[A-Za-z0-9_-]{16,}", content), name
+
+
+@pytest.mark.parametrize(
+    ("flow", "app", "switches", "step", "said"),
+    [
+        ("a5_signup_oidc_crm", "a1", {"error_rate": 1}, "the sign-up form leads to A1", "Create an account"),
+        ("a5_doc_a4_outcomes", "a1", {"error_rate": 1}, "the student signs in by A1", ""),
+        ("a5_signup_oidc_crm", "a5", {"crm_silent": 1}, "A5 shows the CRM record", "not found"),
+        ("a5_signup_oidc_crm", "a8", {"stale_telemetry_s": 3600}, "A8 lists the event", "Expected: 1"),
+        ("a5_signup_oidc_crm", "a8", {"tiles_not_refreshed": 1}, "the growth tile shows the sign-up",
+         'Expected: "1"'),
+        ("a5_doc_a4_outcomes", "a4", {"error_rate": 1}, "A4 has assessed it", "eligible"),
+        ("a5_doc_a4_outcomes", "a8", {"tiles_not_refreshed": 1}, "the outcomes tile shows the outcome",
+         'Received: "0"'),
+        ("a7_pages_cta", "a7", {"cta_silent": 1}, "the call to action is emitted", 'Received: "false"'),
+        ("a7_pages_cta", "a2", {"lose_events": 1}, "A8 lists the impression", "Expected: 1"),
+    ],
+)  # fmt: skip
+def test_a_fault_fails_the_step_that_it_breaks_and_no_other(
+    lab: Lab, flow: str, app: str, switches: dict[str, float], step: str, said: str
+) -> None:
+    # What waits for a page waits as long as its own time; what is looked at again, as long as `within`.
+    with faults(lab.sandbox, app, **switches):
+        code, (result,) = lab.e2e(flow)
+    assert code == 99
+    assert failed(result) == [step]
+    (reason,) = result["verdict_reasons"]
+    assert reason.startswith(f"{step}: ")
+    assert said in reason
+    names = list(verdicts(result))
+    assert {verdicts(result)[name] for name in names[: names.index(step)]} <= {"PASS"}
+    assert {verdicts(result)[name] for name in names[names.index(step) + 1 :]} <= {"INCONCLUSIVE"}
+    folder = Path(result["folder"])
+    assert any(one["kind"] == "page" for one in result["evidence"]), "the page as it was"
+    assert {"trace.zip", "video.webm", "network.har"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("timeout", "said"), [("20s", "Timeout 5000ms exceeded"), ("6s", "Test timeout of 6000ms exceeded")]
+)
+def test_a_page_that_never_loads_ends_the_flow_in_its_time(lab: Lab, timeout: str, said: str) -> None:
+    # In the second there is no time left for the page.
+    waits = "await page.waitForTimeout(5_500);" if timeout == "6s" else ""
+    body = f"await flow.step('it', async () => {{\n  {waits}\n  await page.goto(url('a7', '/'));\n}});"
+    lab.spec("never", body, timeout=timeout)
+    # It takes connections and never answers.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        code, (result,) = lab.e2e("never", urls={"a7": url})
+    assert (code, failed(result)) == (99, ["it"])
+    assert said in result["verdict_reasons"][0]
+    assert time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "asks"),
+    [
+        (
+            "page.goto('http://127.0.0.1:9/elsewhere')",
+            "GET http://127.0.0.1:9/elsewhere: it is of no app",
+            "write",
+        ),
+        ("page.goto('http://other.example/x')", "GET http://other.example/x: it is of no app", "write"),
+        (
+            "page.evaluate(() => fetch('/api/cta', { method: 'POST', body: '{}' }))",
+            "POST http://127.0.0.1:[0-9]+/api/cta: a7 is only read",
+            "read",
+        ),
+    ],
+)
+def test_what_a_browser_may_not_ask_is_not_sent_and_fails_the_flow(
+    lab: Lab, body: str, said: str, asks: str
+) -> None:
+    lab.spec(
+        "asks_elsewhere",
+        "await flow.step('it', async () => {\n  await page.goto(url('a7', '/browse/states'));\n"
+        f"  await {body}.catch(() => undefined);\n}});",
+        asks={"a7": asks},
+    )
+    code, (result,) = lab.e2e("asks_elsewhere")
+    assert (code, failed(result)) == (99, ["the flow"])
+    assert re.search(said, result["verdict_reasons"][0])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("", "the spec left out steps of the flow: it"),
+        ("await flow.step('another', async () => {});", "the next step of the flow is it, not another"),
+        ("await page.goto(url('a7', '/'));\n  expect(1).toBe(2);", "toBe"),
+        ("this is no TypeScript", "SyntaxError"),
+    ],
+)
+def test_a_spec_that_does_not_do_what_its_flow_says_is_no_pass(lab: Lab, body: str, said: str) -> None:
+    lab.spec("lazy", body)
+    code, (result,) = lab.e2e("lazy")
+    assert (code, result["verdict"]) == (99, "FAIL")
+    assert any(said in reason for reason in result["verdict_reasons"]), result["verdict_reasons"]
+
+
+def test_without_a_browser_nothing_is_asked_and_it_is_said_how_to_get_one(lab: Lab, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    assert node is not None
+    only = tmp_path / "bin"
+    only.mkdir()
+    (only / "node").symlink_to(node)
+    nothing = {"PATH": str(only), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "none"), "CHROMIUM": ""}
+    code, results = lab.e2e("a7_pages_cta", "a5_signup_oidc_crm", **nothing)
+    assert code == 8
+    assert [result["status"] for result in results] == ["no_browser", "no_browser"]
+    assert results[0]["verdict_reasons"][0].startswith("there is no Chromium here; `make tools`")
+
+    (only / "node").unlink()
+    code, (result,) = lab.e2e("a7_pages_cta", **nothing)
+    assert (code, result["status"]) == (8, "no_browser")
+    assert "there is no node on the PATH" in result["verdict_reasons"][0]
+
+    (lab.folder / PROJECT / "node_modules").unlink()
+    code, (result,) = lab.e2e("a7_pages_cta")
+    assert (code, result["status"]) == (8, "no_browser")
+    assert "there is no Playwright in " in result["verdict_reasons"][0]
+
+
+def test_a_browser_that_does_not_start_is_none(lab: Lab) -> None:
+    code, (result,) = lab.e2e("a7_pages_cta", CHROMIUM="/bin/false")
+    assert (code, result["status"]) == (8, "no_browser")
+    assert "/bin/false does not start" in result["verdict_reasons"][0]
+
+
+def test_without_ffmpeg_there_is_no_film_and_the_rest_holds(lab: Lab, tmp_path: Path) -> None:
+    only = tmp_path / "bin"
+    only.mkdir()
+    for name in ("node", "chromium", "sh", "env", "cat", "readlink", "dirname", "basename", "uname", "grep"):
+        found = shutil.which(name)
+        if found is not None:
+            (only / name).symlink_to(found)
+    lab.spec("short", "await flow.step('it', async () => {\n  await page.goto(url('a7', '/'));\n});")
+    code, (result,) = lab.e2e("short", PATH=str(only), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert (code, result["verdict"]) == (0, "PASS"), result["verdict_reasons"]
+    assert not any(one["kind"] == "video" for one in result["evidence"])
+    assert "no ffmpeg" in result["notes"][0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_goes_on_after_it_was_ended(lab: Lab, number: signal.Signals) -> None:
+    lab.spec("long", "await flow.step('it', async () => {\n  await page.goto(url('a7', '/'));\n"
+             "  await page.waitForTimeout(60_000);\n});", timeout="90s")  # fmt: skip
+    mark = f"ecoload-test-{os.getpid()}-{number.name}"
+    command = lab.command("e2e", "--flow=long")
+    with ExitStack() as stack:
+        log = stack.enter_context((lab.folder / "log").open("wb"))
+        # What Playwright starts has this in its environment, and so has the browser.
+        child = subprocess.Popen(command, env=lab.environ(TZ=mark), stdout=log, stderr=log)
+        try:
+            assert waited_until(lambda: len(processes_with(mark)) > 4, 30), "Chromium is up"
+            child.send_signal(number)
+            code = child.wait(timeout=40)
+        finally:
+            child.kill()
+    if number is signal.SIGINT:
+        assert code == 130
+        (path,) = (lab.folder / "runs").glob("*/e2e.json")
+        assert json.loads(path.read_text())["status"] == "interrupted"
+    assert waited_until(lambda: not processes_with(mark)), processes_with(mark)
+
+
+def test_a_secret_is_told_to_the_spec_and_kept_nowhere(lab: Lab) -> None:
+    """A canary in every place that evidence is made of: typed, sent, answered, logged, thrown."""
+    canary = 'canary/ß "61c2" & more'
+    body = """
+      const canary = secret('A1_USER_PASSWORD');
+      console.log('logged', canary);
+      await flow.step('it', async () => {
+        await page.goto(url('a5', '/login'));
+        await page.getByLabel('Email address').fill('student-0001@example.test');
+        await page.getByLabel('Password').fill(canary);
+        await page.evaluate((text) => console.log(text), canary);
+        await page.getByRole('button', { name: 'Sign in' }).click();
+        await page.goto(url('a5', '/?echo=' + encodeURIComponent(canary)));
+        throw new Error('it says ' + canary);
+      });"""
+    lab.spec("canary", body, app="a5", asks={"a5": "write", "a1": "write"}, secrets=["A1_USER_PASSWORD"])
+    code, (result,) = lab.e2e("canary", A1_USER_PASSWORD=canary)
+    assert (code, failed(result)) == (99, ["it"])
+    assert "it says (hidden)" in result["verdict_reasons"][0]
+    for name, content in contents(Path(result["folder"])):
+        assert b"61c2" not in content, name
+
+
+def test_the_project_runs_without_ecoload_and_is_sound_typescript(lab: Lab) -> None:
+    project = lab.folder / PROJECT
+    export = [
+        sys.executable,
+        "-m",
+        "ecoload",
+        "export-playwright",
+        "--targets",
+        str(lab.folder / "targets.yaml"),
+    ]
+    subprocess.run(export, env=lab.environ(), check=True, capture_output=True)
+    subprocess.run([*export, "--check"], env=lab.environ(), check=True, capture_output=True)
+    node: Sequence[str] = ("node", "node_modules/typescript/bin/tsc", "--noEmit")
+    typed = subprocess.run(node, cwd=project, capture_output=True, text=True, check=False)
+    assert typed.returncode == 0, typed.stdout
+    urls = {f"{app.upper()}_URL": url for app, url in lab.sandbox.urls.items()}
+    run = ("node", "node_modules/@playwright/test/cli.js", "test", "a5_signup")
+    done = subprocess.run(
+        run, cwd=project, env=lab.environ(**urls), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+    urls["A5_URL"] = "http://elsewhere.example"
+    done = subprocess.run(
+        run, cwd=project, env=lab.environ(**urls), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "A5_URL: targets.yaml names no elsewhere.example" in done.stdout
+
+
+def test_the_shipped_project_is_current() -> None:
+    check = [sys.executable, "-m", "ecoload", "export-playwright", "--check"]
+    unset = {name: value for name, value in os.environ.items() if not re.fullmatch(r"A\d_URL", name)}
+    done = subprocess.run(check, cwd=ROOT, env=unset, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_sandbox_pages_are_accessible(sandbox: Sandbox, tool: Callable[[str], Path]) -> None:
+    urls = {f"{app.upper()}_URL": url for app, url in sandbox.urls.items()}
+    environ = os.environ | sandbox.secrets | urls | {"CHROMIUM": str(tool("chromium"))}
+    done = subprocess.run(
+        ["node", "axe.mjs"], cwd=ROOT / "tests/browser", env=environ, capture_output=True, text=True,
+        timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
