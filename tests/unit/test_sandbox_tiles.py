@@ -53,7 +53,8 @@ class Centre:
     def __post_init__(self) -> None:
         self.faults = Faults()
         self.intake = Intake(self.store, lambda: self.now_ms, random.Random(1))
-        self.tiles = Tiles(self.read, lambda: self.now_ms)
+        self.as_it_was: int | None = None
+        self.tiles = Tiles(self.read, lambda: self.now_ms, lambda: self.as_it_was)
         self.overview = Overview(self.tiles, lambda: self.now_ms / 1000)
 
     async def read(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -601,6 +602,28 @@ def test_what_is_held_shows_at_once_when_the_switch_goes_off(tmp_path: Path) -> 
         assert await centre.total() == 0
         centre.faults = Faults()
         assert await centre.total() == 1
+
+    on(tmp_path, body)
+
+
+def test_tiles_that_are_not_refreshed_show_what_they_showed_then_and_rows_are_of_now(tmp_path: Path) -> None:
+    async def body(centre: Centre) -> None:
+        of_all, of_one = (
+            Query({"namespace": "perf_test"}),
+            Query({"namespace": "perf_test", "lineage_id": "l"}),
+        )
+        await centre.take(event("before"))
+        centre.as_it_was = centre.now_ms
+        centre.now_ms += 1000
+        await centre.take(event("after"), event("bill", "contract_billed", data=BILL))
+        for query in (of_all, of_one):
+            assert (await centre.tiles.growth(query))["signups"] == 1
+            assert (await centre.tiles.finance(query))["contracts"] == 0
+            assert (await centre.tiles.events(query))["total"] == 1
+            assert (await centre.tiles.rows(query))["total"] == 3
+        centre.as_it_was = None
+        assert (await centre.tiles.growth(of_all))["signups"] == 2
+        assert (await centre.tiles.finance(of_one))["contracts"] == 1
 
     on(tmp_path, body)
 

@@ -135,7 +135,7 @@ def test_the_published_schemas_are_current() -> None:
 
 def test_schemas_know_both_spellings_and_describe_every_file() -> None:
     schemas = json_schema()
-    assert set(schemas) == {"targets", "scenario", "flow"}
+    assert set(schemas) == {"targets", "scenario", "flow", "browser"}
     stage = schemas["targets"]["$defs"]["K6RampingArrivalRate"]["properties"]
     assert {"startRate", "start_rate", "maxVUs", "max_vus"} <= set(stage)
     assert "routes" in schemas["targets"]["$defs"]["App"]["properties"]

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ecoload.plan.suite import Gate, PhaseOutline
+from ecoload.verdict.browser import NO_BROWSER
 from ecoload.verdict.cells import OneRun, worst_cell
 from ecoload.verdict.suite import judge_suite, passes_gate
 from ecoload.verdict.suite_result import Cell, IssueState, SuiteResult, SuiteStatus
@@ -528,6 +529,40 @@ def test_a_flow_that_was_not_carried_out_is_named() -> None:
     waiting = flows(awaiting=frozenset({"flows"}), gated={"flows": ("pay: it injects a fault",)})
     assert {cell.verdict for cell in waiting.phases[0].cells} == {Cell.AWAITING_APPROVAL}
     assert [cell.flow for cell in waiting.phases[0].cells] == ["funnel", "finance", "pay"]
+
+
+def without_browser(name: str, app: str) -> dict[str, Any]:
+    """An `e2e.json` of a flow that could not be begun."""
+    why = ["there is no Chromium here; get one"]
+    return flow(name, app) | {"status": NO_BROWSER, "verdict_reasons": why, "proofs": [], "kind": "browser"}
+
+
+def test_a_flow_that_no_browser_could_carry_out_is_a_condition_and_no_fail() -> None:
+    good = flow("funnel", "a6", lead="PASS"), flow("finance", "a6", fee="PASS")
+    result = flows(*good, without_browser("pay", "a5"))
+    assert [cell.verdict for cell in result.phases[0].cells] == [Cell.PASS, Cell.PASS, Cell.NO_BROWSER]
+    assert result.conditions == ("flows was not run (pay): there is no Chromium here; get one",)
+    assert (result.status, result.exit_code, result.failures) == (SuiteStatus.CONDITIONAL, 8, ())
+    assert result.readiness.after == 66.7, "what was not run is not ready"
+
+
+def test_a_flow_that_failed_is_not_ready_beside_one_without_a_browser() -> None:
+    bad = flow("funnel", "a6", lead="FAIL"), flow("finance", "a6", fee="PASS")
+    result = flows(*bad, without_browser("pay", "a5"))
+    assert (result.status, result.exit_code) == (SuiteStatus.NOT_READY, 99)
+    assert [one.diagnostics for one in result.failures] == ["flows/funnel/summary.md"]
+
+
+def test_a_later_run_in_a_browser_counts() -> None:
+    made = outline(FLOWS, apps=("a5", "a6"), known_issues=())
+    runs = {
+        ("flows", name): [one("first", flow(name, app, step="PASS"), f"flows/{name}")]
+        for name, app in (("funnel", "a6"), ("finance", "a6"))
+    }
+    tried = one("first", without_browser("pay", "a5"), "flows/pay")
+    again = one("retest", flow("pay", "a5", step="PASS"), "flows/pay.retest-1")
+    result = judge_suite(made, facts(runs | {("flows", "pay"): [tried, again]}))
+    assert (result.status, result.exit_code) == (SuiteStatus.READY, 0)
 
 
 def test_steps_of_two_flows_that_are_called_the_same_are_two_things() -> None:
