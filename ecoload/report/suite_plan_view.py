@@ -142,23 +142,33 @@ def _is_own(phase: Phase, run: AppRun) -> bool:
 
 
 def _matrix(suite: SuitePlan) -> RenderableType:
+    """What each app gets in each phase; with more phases than apps, a row for each phase."""
     table = plain_table()
-    table.add_column("App", overflow="fold")
-    for phase in suite.phases:
-        table.add_column(Text(clean(phase.name)), overflow="fold")
     extra = [run.app for _, run in suite.runs if run.app not in suite.apps]
-    marked = False
-    for app in dict.fromkeys([*suite.apps, *extra]):
-        cells = []
+    apps = [*dict.fromkeys([*suite.apps, *extra])]
+    grid = {(phase.name, app): _asked_of(phase, app) for phase in suite.phases for app in apps}
+    if len(suite.phases) > len(apps):
+        table.padding = (0, 1, 0, 0)
+        for name in ("Phase", *apps):
+            table.add_column(Text(clean(name)), overflow="fold", no_wrap=name == "Phase")
         for phase in suite.phases:
-            runs = [run for run in phase.runs if run.app == app]
-            own = any(_is_own(phase, run) for run in runs)
-            marked = marked or own
-            text = " + ".join(how_much(run.plan) for run in runs)
-            cells.append(Text(f"{text}*" if own else text or NOTHING, "" if text else "dim"))
-        table.add_row(Text(clean(app)), *cells)
+            table.add_row(Text(clean(phase.name)), *(grid[phase.name, app] for app in apps))
+    else:
+        table.add_column("App", overflow="fold")
+        for phase in suite.phases:
+            table.add_column(Text(clean(phase.name)), overflow="fold")
+        for app in apps:
+            table.add_row(Text(clean(app)), *(grid[phase.name, app] for phase in suite.phases))
     # A caption would be no wider than the table, which can be narrow.
+    marked = any(cell.plain.endswith("*") for cell in grid.values())
     return Group(table, Text("* the app's own, not what most apps get", "dim")) if marked else table
+
+
+def _asked_of(phase: Phase, app: str) -> Text:
+    runs = [run for run in phase.runs if run.app == app]
+    text = " + ".join(how_much(run.plan) for run in runs)
+    own = any(_is_own(phase, run) for run in runs)
+    return Text(f"{text}*" if own else text or NOTHING, "" if text else "dim")
 
 
 def _phases(suite: SuitePlan, gated: Gated) -> Table:

@@ -56,7 +56,7 @@ _SHORT = {
 
 
 ROOMY = 8
-"""With more phases than that, columns stand closer, so that 80 columns hold them."""
+"""With more phases than that, each has a row of its own, so that 80 columns hold them."""
 
 
 def print_suite(result: Tree, folder: Path, reports: Path, console: Console | None = None) -> None:
@@ -106,19 +106,30 @@ def _banner(result: Tree) -> Table:
 
 
 def _matrix(result: Tree) -> Table | None:
-    phases = rows.phases(result)
+    """What became of each app in each phase: phases side by side, or where there are more than 80 columns
+    hold, below each other."""
+    phases, apps = rows.phases(result), rows.apps(result)
     if not phases:
         return None
     table = plain_table()
+
+    def word(phase: Tree, app: str) -> Text:
+        spot = rows.spot(phase, app)
+        return _short(spot.verdict) if spot else Text(NOTHING, "dim")
+
     if len(phases) > ROOMY:
-        table.padding = 0
+        table.padding = (0, 1, 0, 0)
+        for name in ("Phase", *apps, "all"):
+            table.add_column(Text(clean(name)), overflow="fold", min_width=5, no_wrap=name == "Phase")
+        for phase in phases:
+            cells = (word(phase, app) for app in apps)
+            table.add_row(Text(clean(phase.get("name"))), *cells, _short(phase.get("verdict")))
+        return table
     table.add_column("App", overflow="fold")
     for phase in phases:
         table.add_column(Text(clean(phase.get("name"))), overflow="fold", min_width=5)
-    for app in rows.apps(result):
-        spots = [rows.spot(phase, app) for phase in phases]
-        words = [_short(spot.verdict) if spot else Text(NOTHING, "dim") for spot in spots]
-        table.add_row(Text(clean(app)), *words)
+    for app in apps:
+        table.add_row(Text(clean(app)), *(word(phase, app) for phase in phases))
     table.add_section()
     table.add_row(Text("all", "dim"), *(_short(phase.get("verdict")) for phase in phases))
     return table

@@ -19,8 +19,9 @@ from ecoload.measure.outcome import Outcome
 NAMES = ["VU", "__version__"]
 
 COMMANDS = set(
-    "approve cleanup compare cross-check data e2e export export-k6 export-playwright flow import lineage plan "
-    "readiness report run sandbox suite validate".split()
+    "approve cleanup compare cross-check data e2e export export-k6 export-playwright flow import lineage "
+    "plan readiness report run sandbox suite validate".split()
+)
 )
 
 COMMON_OPTIONS = {
