@@ -5,7 +5,8 @@ Rules
 - Only what stands at a place of `GENERATED` goes. Records, runs and whatever the user wrote elsewhere stay.
 - What git tracks stays, in a repository around the workspace or in one below it. Where there is one and git
   cannot be asked, nothing is removed.
-- No link is followed and none is removed; nothing but plain files and the folders they leave empty is.
+- No link is followed and none is removed; nothing but plain files and the folders they leave empty is. What
+  npm installed stays.
 - What goes is worked out first, so that it can be shown without being done.
 """
 
@@ -33,6 +34,8 @@ GENERATED = (
     f"{FOLDER}/reports",
 )
 """What exports and reports make."""
+MODULES = "node_modules"
+"""Nobody made it here, and it is fetched again only with a network."""
 
 
 @dataclass(slots=True)
@@ -108,6 +111,9 @@ def _look(root: Path, path: Path, tracked: frozenset[str], removal: Removal) -> 
     elif stat.S_ISDIR(mode):
         if os.path.lexists(path / ".git"):
             removal.kept.append(f"{path} (a git repository)")
+            return
+        if path.name == MODULES:
+            removal.kept.append(f"{path} (installed by npm)")
             return
         try:
             inside = sorted(path.iterdir())

@@ -47,7 +47,7 @@ STYLES = {
 }
 _SHORT = {
     "MITIGATED": "MITIG.",
-    "INCONCLUSIVE": "INCONC.",
+    "INCONCLUSIVE": "INCON.",
     "AWAITING_APPROVAL": "WAITS",
     "NO_BROWSER": "no br.",
     "NOT_RUN": "not run",

@@ -35,6 +35,8 @@ EVIDENCE = {
     *("e2e.json", "network.har", "plan.json", "playwright.json"),
     *("report.html", "summary.md", "trace.zip", "video.webm"),
 }
+SHELL = ("sh", "env", "cat", "readlink", "dirname", "basename", "uname", "grep")
+"""What the script that is called chromium needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,15 +335,31 @@ def test_a_browser_that_does_not_start_is_none(lab: Lab) -> None:
 def test_without_ffmpeg_there_is_no_film_and_the_rest_holds(lab: Lab, tmp_path: Path) -> None:
     only = tmp_path / "bin"
     only.mkdir()
-    for name in ("node", "chromium", "sh", "env", "cat", "readlink", "dirname", "basename", "uname", "grep"):
-        found = shutil.which(name)
-        if found is not None:
-            (only / name).symlink_to(found)
+    for name in ("node", "chromium", *SHELL):
+        (only / name).symlink_to(shutil.which(name) or "/bin/true")
     lab.spec("short", "await flow.step('it', async () => {\n  await page.goto(url('a7', '/'));\n});")
     code, (result,) = lab.e2e("short", PATH=str(only), XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert (code, result["verdict"]) == (0, "PASS"), result["verdict_reasons"]
     assert not any(one["kind"] == "video" for one in result["evidence"])
     assert "no ffmpeg" in result["notes"][0]
+
+
+def test_where_the_system_has_no_chromium_playwrights_own_serves(lab: Lab, tmp_path: Path) -> None:
+    own = {"PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "browsers")}
+    script = "console.log(require('@playwright/test').chromium.executablePath())"
+    asked = subprocess.run(
+        ["node", "-e", script], cwd=ROOT / PROJECT, env=os.environ | own, capture_output=True, check=True
+    )
+    place = Path(asked.stdout.decode().strip())
+    place.parent.mkdir(parents=True)
+    place.symlink_to(os.path.realpath("/usr/bin/chromium"))
+    only = tmp_path / "bin"
+    only.mkdir()
+    for name in ("node", "ffmpeg", *SHELL):
+        (only / name).symlink_to(shutil.which(name) or "/bin/true")
+    lab.spec("short", "await flow.step('it', async () => {\n  await page.goto(url('a7', '/'));\n});")
+    code, (result,) = lab.e2e("short", PATH=str(only), **own)
+    assert (code, result["verdict"]) == (0, "PASS"), result["verdict_reasons"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -128,6 +128,16 @@ def test_a_repository_of_somebodys_among_the_generated_stays(root: Path) -> None
     assert (root / "tests/perf/playwright/deep/er/a5.spec.ts").exists()
 
 
+def test_what_npm_installed_stays(root: Path) -> None:
+    module = root / "tests/perf/playwright/node_modules/playwright/index.js"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    (removal,) = [one for one in removals(root) if one.kept]
+    assert removal.kept == [f"{module.parents[1]} (installed by npm)"]
+    assert list(remove([removal]))
+    assert module.exists()
+
+
 def test_links_are_neither_followed_nor_removed(root: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

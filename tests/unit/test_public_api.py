@@ -22,7 +22,6 @@ COMMANDS = set(
     "approve cleanup compare cross-check data e2e export export-k6 export-playwright flow import lineage "
     "plan readiness report run sandbox suite validate".split()
 )
-)
 
 COMMON_OPTIONS = {
     "--targets",

@@ -88,7 +88,7 @@ def test_seven_phases_and_eight_apps_are_never_cut(width: int) -> None:
         ("FAIL", "FAIL"),
         ("MITIGATED", "MITIG."),
         ("WAIVED", "WAIVED"),
-        ("INCONCLUSIVE", "INCONC."),
+        ("INCONCLUSIVE", "INCON."),
         ("AWAITING_APPROVAL", "WAITS"),
         ("NOT_RUN", "not run"),
         ("NOT_APPLICABLE", "–"),

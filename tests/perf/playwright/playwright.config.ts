@@ -27,6 +27,8 @@ export default defineConfig({
     : [['list'], ['html', { open: 'never' }]],
   use: {
     browserName: 'chromium',
+    // Playwright's own in the mode in which the system's is run: the whole browser, without a window.
+    ...(system ? {} : { channel: 'chromium' }),
     viewport: { width: 1280, height: 800 },
     locale: 'en-US',
     timezoneId: 'UTC',
