@@ -8,6 +8,8 @@ Rules
   repeats it.
 - What is known to be secret beforehand (the secrets of the plan) is replaced in the same way.
 - A trace that cannot be read is not kept, and that is said.
+- In JSON, text is replaced within texts alone, so that JSON stays JSON; one that is all digits may be a
+  number somewhere, and that number stays.
 - Pictures and the film are kept as they are: a password field shows none.
 """
 
@@ -18,7 +20,9 @@ import html
 import json
 import re
 import zipfile
-from collections.abc import Collection, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
@@ -35,88 +39,161 @@ NAMES = re.compile(
     r"|assertion|sign_in|session|otp|^sid$|csrf",
     re.IGNORECASE,
 )
-"""Fields whose values prove who somebody is."""
+"""Fields whose values prove who somebody is, and so do headers'."""
+_HARMLESS = re.compile(
+    r"(types?|enabled|required|length|count|hint|policy|rule|expir(y|es|es_in|es_at))$", re.I
+)
+"""Such a field that only tells of one: `token_type`."""
+MOST_BODY = 8 << 20
+"""Of a body that is looked into."""
+_JSON_LINES = (".trace", ".network", ".stacks")
+_PICTURES = (".png", ".jpeg", ".jpg", ".webp", ".gif")
+_FILM = (b"\x1aE\xdf\xa3", b"\x89PNG")
+"""What pictures and films that are called by their digests begin with."""
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 _INPUT = re.compile(r"<input\b[^>]*>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""([A-Za-z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
+Body = Callable[[Any], str]
+"""The text that a HAR's `postData` or `content` holds, or leads to."""
+
+
+class Hider:
+    """Puts a mark in place of each secret, in every spelling that it may stand in, and of whatever looks like
+    a signed token."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        spelled = {spelling for secret in _worth(secrets) for spelling in _spellings(secret)}
+        # The longest first: one may stand in another, as what is escaped once in what is escaped twice.
+        words = sorted(spelled, key=len, reverse=True)
+        self._text = re.compile("|".join([*map(re.escape, words), _JWT.pattern]))
+        encoded = [word.encode("utf-8", "surrogatepass") for word in words]
+        self._bytes = re.compile(b"|".join([*map(re.escape, encoded), _JWT.pattern.encode()]))
+
+    def text(self, text: str) -> str:
+        return self._text.sub(HIDDEN, text)
+
+    def data(self, content: bytes) -> bytes:
+        return self._bytes.sub(HIDDEN.encode(), content)
+
+    def tree(self, node: Any) -> Any:
+        """A JSON document, its keys included."""
+        if isinstance(node, str):
+            return self.text(node)
+        if isinstance(node, list):
+            return [self.tree(item) for item in node]
+        if isinstance(node, dict):
+            return {self.text(name): self.tree(item) for name, item in node.items()}
+        return node
+
+    def lines(self, content: bytes) -> bytes:
+        """Lines of JSON; one that is none, as text."""
+        return b"\n".join(self._line(line) for line in content.split(b"\n"))
+
+    def _line(self, line: bytes) -> bytes:
+        if not line.startswith((b"{", b"[")):
+            return self.data(line)
+        try:
+            return json.dumps(self.tree(json.loads(line)), separators=(",", ":")).encode()
+        except (ValueError, RecursionError):
+            return self.data(line)
+
+
 def sensitive_in_har(har: Any) -> set[str]:
     """Whatever must not be kept, of a HAR as a tree."""
-    entries = ((har or {}).get("log") or {}).get("entries") or ()
-    return {value for entry in entries for value in _of_entry(entry)}
+    entries = _list(_dict(_dict(har).get("log")).get("entries"))
+    return {value for entry in entries for value in _of_entry(entry, _told)}
 
 
 def sensitive_in_trace(path: Path) -> set[str]:
-    """Whatever must not be kept, of a trace: what went over the network, what was typed into such fields.
-    Raises ValueError where it is no trace."""
+    """Whatever must not be kept, of a trace: what went over the network, what was typed into such fields,
+    what stood in them. Raises ValueError where it is no trace."""
     found: set[str] = set()
-    for name, content in _members(path):
-        if name.endswith((".trace", ".network")):
-            for line in content.decode("utf-8", "replace").splitlines():
-                found |= set(_of_trace(line))
-        elif b"<input" in content[:1_000_000]:
-            found |= set(_of_html(content.decode("utf-8", "replace")))
+    with _opened(path) as trace:
+        sizes = {member.filename: member.file_size for member in trace.infolist()}
+
+        def body(holder: Any) -> str:
+            """Bodies stand in files of their own."""
+            name = str(_dict(holder).get("_file") or f"resources/{_dict(holder).get('_sha1')}")
+            if not 0 < sizes.get(name, 0) <= MOST_BODY:
+                return _told(holder)
+            return trace.read(name).decode("utf-8", "replace")
+
+        for name in sizes:
+            if name.endswith((".trace", ".network")):
+                for line in trace.read(name).decode("utf-8", "replace").splitlines():
+                    found |= set(_of_trace(line, body))
     return found
-
-
-def hide_in_text(text: str, secrets: Iterable[str]) -> str:
-    """`text` with a mark for each secret, and for whatever looks like a signed token."""
-    return _JWT.sub(HIDDEN, hide(text.encode(), secrets).decode())
-
-
-def hide(content: bytes, secrets: Iterable[str]) -> bytes:
-    """Bytes with a mark for each secret, in every spelling that it may stand in."""
-    for secret in sorted(_worth(secrets), key=len, reverse=True):
-        for spelling in _spellings(secret):
-            content = content.replace(spelling, HIDDEN.encode())
-    return content
 
 
 def hidden_har(har: Any, secrets: Collection[str]) -> bytes:
     """A HAR to be kept."""
-    return hide_in_text(json.dumps(_marked(har), ensure_ascii=False, indent=1), secrets).encode()
+    return json.dumps(Hider(secrets).tree(_marked(har)), ensure_ascii=False, indent=1).encode()
 
 
 def write_hidden_trace(source: Path, target: Path, secrets: Collection[str]) -> None:
     """A trace to be kept. Raises ValueError where it is none."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as kept:
-        for name, content in _members(source):
-            clean = hide(content, secrets)
-            if name.endswith((".trace", ".network", ".stacks")):
-                clean = hide_in_text(clean.decode("utf-8", "replace"), ()).encode()
-            kept.writestr(name, clean)
+    hider = Hider(secrets)
+    with _opened(source) as trace, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as kept:
+        for name in trace.namelist():
+            content = trace.read(name)
+            if name.endswith(_JSON_LINES):
+                kept.writestr(name, hider.lines(content))
+            elif name.endswith(_PICTURES) or content.startswith(_FILM):
+                kept.writestr(name, content)
+            else:
+                kept.writestr(name, hider.data(content))
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as trace:
             if sum(member.file_size for member in trace.infolist()) > MOST_TRACE:
                 raise ValueError(f"{path.name} unpacks to more than {MOST_TRACE >> 20} MiB")
-            for member in trace.infolist():
-                yield member.filename, trace.read(member)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            yield trace
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{path.name} is no trace: {error}") from error
+
+
+def _told(holder: Any) -> str:
+    """The text in a `postData` or a `content` itself."""
+    told = _dict(holder)
+    text = str(told.get("text") or "")
+    if told.get("encoding") == "base64":
+        try:
+            return base64.b64decode(text).decode("utf-8", "replace")
+        except ValueError:
+            return ""
+    return text
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 # --- where secrets stand --------------------------------------------------------------------------
 
 
-def _of_entry(entry: Any) -> Iterator[str]:
+def _of_entry(entry: Any, body: Body) -> Iterator[str]:
     """Of one request and its answer."""
-    request, response = entry.get("request") or {}, entry.get("response") or {}
+    request, response = _dict(_dict(entry).get("request")), _dict(_dict(entry).get("response"))
     yield from _of_url(str(request.get("url") or ""))
     for side in (request, response):
-        yield from (str(cookie.get("value")) for cookie in side.get("cookies") or ())
-        for header in side.get("headers") or ():
+        yield from (str(_dict(cookie).get("value")) for cookie in _list(side.get("cookies")))
+        for header in map(_dict, _list(side.get("headers"))):
             yield from _of_header(str(header.get("name")), str(header.get("value")))
     yield from _of_url(str(response.get("redirectURL") or ""))
-    data = request.get("postData") or {}
-    for field in data.get("params") or ():
+    for field in map(_dict, _list(_dict(request.get("postData")).get("params"))):
         yield from _of_field(str(field.get("name")), str(field.get("value")))
-    yield from _of_body(str(data.get("mimeType") or ""), str(data.get("text") or ""))
-    content = response.get("content") or {}
-    yield from _of_body(str(content.get("mimeType") or ""), str(content.get("text") or ""))
+    for holder in (request.get("postData"), response.get("content")):
+        if isinstance(holder, dict):
+            yield from _of_body(str(holder.get("mimeType") or ""), body(holder))
 
 
 def _of_url(url: str) -> Iterator[str]:
@@ -132,7 +209,7 @@ def _of_header(name: str, value: str) -> Iterator[str]:
     name = name.lower()
     if name == "location":
         yield from _of_url(value)
-    if name not in HEADERS:
+    if name not in HEADERS and not _is_telling(name):
         return
     if name == "cookie":
         yield from (pair.partition("=")[2].strip() for pair in value.split(";"))
@@ -155,8 +232,12 @@ def _of_basic(value: str) -> Iterator[str]:
 
 
 def _of_field(name: str, value: str) -> Iterator[str]:
-    if NAMES.search(name):
+    if _is_telling(name):
         yield value
+
+
+def _is_telling(name: str) -> bool:
+    return NAMES.search(name) is not None and _HARMLESS.search(name) is None
 
 
 def _of_body(kind: str, text: str) -> Iterator[str]:
@@ -195,7 +276,7 @@ def _of_html(text: str) -> Iterator[str]:
             yield from _of_field(found.get("name", ""), found["value"])
 
 
-def _of_trace(line: str) -> Iterator[str]:
+def _of_trace(line: str, body: Body) -> Iterator[str]:
     try:
         event = json.loads(line)
     except ValueError:
@@ -203,7 +284,7 @@ def _of_trace(line: str) -> Iterator[str]:
     if not isinstance(event, dict):
         return
     if event.get("type") == "resource-snapshot":
-        yield from _of_entry(event.get("snapshot") or {})
+        yield from _of_entry(event.get("snapshot"), body)
     params = event.get("params")
     # What was typed into a field that is called so.
     if isinstance(params, dict) and NAMES.search(str(params.get("selector") or "")):
@@ -221,7 +302,7 @@ def _of_snapshot(event: dict[str, Any]) -> Iterator[str]:
             continue
         if len(node) > 1 and node[0] == "INPUT" and isinstance(node[1], dict):
             attributes = {str(name).lower(): str(value) for name, value in node[1].items()}
-            secret = attributes.get("type") == "password" or NAMES.search(attributes.get("name", ""))
+            secret = attributes.get("type") == "password" or _is_telling(attributes.get("name", ""))
             if secret:
                 yield attributes.get("value", "")
                 yield attributes.get("__playwright_value_", "")
@@ -233,16 +314,17 @@ def _of_snapshot(event: dict[str, Any]) -> Iterator[str]:
 
 def _marked(har: Any) -> Any:
     """A HAR in which the values of such headers, cookies and fields are marks, however short they are."""
-    for entry in ((har or {}).get("log") or {}).get("entries") or ():
-        for side in (entry.get("request") or {}, entry.get("response") or {}):
-            for header in side.get("headers") or ():
-                if str(header.get("name")).lower() in HEADERS:
+    for entry in map(_dict, _list(_dict(_dict(har).get("log")).get("entries"))):
+        for side in (_dict(entry.get("request")), _dict(entry.get("response"))):
+            for header in map(_dict, _list(side.get("headers"))):
+                name = str(header.get("name")).lower()
+                if name in HEADERS or _is_telling(name):
                     header["value"] = HIDDEN
-            for cookie in side.get("cookies") or ():
+            for cookie in map(_dict, _list(side.get("cookies"))):
                 cookie["value"] = HIDDEN
-            fields = [*(side.get("queryString") or ()), *((side.get("postData") or {}).get("params") or ())]
-            for field in fields:
-                if NAMES.search(str(field.get("name"))):
+            params = _list(_dict(side.get("postData")).get("params"))
+            for field in map(_dict, [*_list(side.get("queryString")), *params]):
+                if _is_telling(str(field.get("name"))):
                     field["value"] = HIDDEN
     return har
 
@@ -252,15 +334,13 @@ def _worth(secrets: Iterable[str]) -> set[str]:
     return {secret for secret in secrets if len(secret) >= LEAST and secret != HIDDEN}
 
 
-def _spellings(secret: str) -> list[bytes]:
+def _spellings(secret: str) -> set[str]:
     escaped = json.dumps(secret)[1:-1]
-    texts = (
-        *(secret, quote(secret, safe=""), quote_plus(secret), escaped, json.dumps(escaped)[1:-1]),
+    found = {
+        *(secret, quote(secret, safe="", errors="surrogatepass"), quote_plus(secret, errors="surrogatepass")),
+        *(escaped, json.dumps(escaped)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]),
         *(html.escape(secret), html.escape(secret, quote=False)),
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-    )
-    spellings = {text.encode() for text in texts}
+    }
     if len(secret) >= 2 * LEAST:
-        spellings.add(base64.b64encode(secret.encode()))
-    # One may stand in another: twice escaped is once escaped with more before it.
-    return sorted(spellings, key=len, reverse=True)
+        found.add(base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode())
+    return found

@@ -4,6 +4,7 @@ Rules
 -----
 - A flow is run in a folder of its own, which nobody else reads and which goes afterwards: what Playwright
   writes holds cookies and tokens. What may be kept of it is taken by `browser_evidence.py`.
+- The folder of a command that was killed is removed by the next one.
 - Its modules are those that `npm ci` put into the workspace's project. Nothing is fetched.
 - What is missing is a NoBrowser, and says how to get it; it is no failure of a target.
 - It tells what happens as it happens, a line of JSON for each thing (`progress.ts`). So what was seen before
@@ -12,13 +13,16 @@ Rules
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,7 @@ PROJECT = Path("tests", "perf", "playwright")
 """Where `npm ci` is run, from a workspace on."""
 CLI = Path("node_modules", "@playwright", "test", "cli.js")
 LEAST_NODE = 20
+_PREFIX = "ecoload-browser-"
 LONGEST_EVENT = 1 << 20
 AFTER_S = 30.0
 """From a flow's own time-out, which Playwright keeps, to its end being brought about."""
@@ -70,6 +75,30 @@ class BrowserTold:
     interrupted: bool = False
     code: int = 0
     lines: tuple[str, ...] = ()
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder of our own that goes after the block; those of commands that were killed go before it."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError), _held(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, _held(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Nobody else takes the folder for one that was left; the kernel lets go however the block ends. Raises
+    OSError where somebody holds it, or it is not ours."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_uid != os.geteuid():
+            raise PermissionError(f"{folder} is another's")
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def lay_out(folder: Path, files: Mapping[str, bytes], modules: Path) -> None:

@@ -45,11 +45,13 @@ class PageVitals:
 @dataclass(frozen=True, slots=True)
 class BrowserSeen:
     """A flow as it was told. `status` is Playwright's own of the test, empty where the test never began or
-    never ended; `errors` are all of them, those outside of any step included."""
+    never ended, and `over` that of all that it ran; `errors` are all of them, those outside of any step
+    included."""
 
     steps: tuple[StepSeen, ...]
     vitals: tuple[PageVitals, ...] = ()
     status: str = ""
+    over: str = ""
     errors: tuple[str, ...] = ()
     attachments: tuple[tuple[str, str], ...] = field(default=())
     """`(name, path)` of each file."""
@@ -60,7 +62,7 @@ def seen(steps: Sequence[BrowserStep], events: Iterable[Mapping[str, Any]]) -> B
     begun: dict[str, float] = {}
     ended: dict[str, tuple[float, str]] = {}
     errors: list[str] = []
-    status, attachments, first_ms = "", [], 0.0
+    status, over, attachments, first_ms = "", "", [], 0.0
     for event in events:
         kind, name = event.get("event"), str(event.get("name"))
         if kind == "begin":
@@ -71,6 +73,8 @@ def seen(steps: Sequence[BrowserStep], events: Iterable[Mapping[str, Any]]) -> B
             ended.setdefault(name, (_number(event.get("took_ms")) or 0.0, _text(event.get("error"))))
         elif kind == "error":
             errors.append(_text(event.get("error")))
+        elif kind == "over":
+            over = _text(event.get("status"))
         elif kind == "end":
             status = _text(event.get("status"))
             errors += [_text(error) for error in _list(event.get("errors"))]
@@ -79,6 +83,7 @@ def seen(steps: Sequence[BrowserStep], events: Iterable[Mapping[str, Any]]) -> B
         steps=tuple(_steps(steps, begun, ended, first_ms, [*errors, ""][0], status)),
         vitals=tuple(_vitals(attachments)),
         status=status,
+        over=over,
         errors=tuple(errors),
         attachments=tuple(
             (_text(one.get("name")), _text(one["path"]))

@@ -21,8 +21,7 @@ import os
 import re
 import secrets as random
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,8 +31,8 @@ from typing import Any, Protocol
 import orjson
 
 from ecoload.engine.browser_evidence import (
+    Hider,
     hidden_har,
-    hide_in_text,
     sensitive_in_har,
     sensitive_in_trace,
     write_hidden_trace,
@@ -48,6 +47,7 @@ from ecoload.engine.playwright import (
     find_browser,
     find_modules,
     lay_out,
+    private_folder,
     run_playwright,
 )
 from ecoload.errors import OutputFailed, UsageError
@@ -104,7 +104,7 @@ def carry_out_browser(
         grant = granted(request, plan, run_id, folder)
         notes = [grant.note] if grant is not None else []
         taken = stack.enter_context(interrupts() if heard is None else nullcontext(heard))
-        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecoload-browser-")))
+        private = stack.enter_context(private_folder())
         view.begin(plan, run_id, folder)
         stack.callback(view.end)
         try:
@@ -198,7 +198,7 @@ class _Run:
         tree = self._tree(
             status, verdict, reasons, proofs, taken, kept.files, kept.browser, [*notes, *kept.notes]
         )
-        clean: dict[str, Any] = orjson.loads(kept.hidden(orjson.dumps(tree).decode()))
+        clean: dict[str, Any] = Hider(kept.secrets).tree(tree)
         return clean
 
     def _tree(
@@ -243,6 +243,12 @@ class _Run:
         }
 
 
+def _without(folders: Collection[str], text: str) -> str:
+    for folder in folders:
+        text = text.replace(folder, "")
+    return text
+
+
 def _trouble(told: BrowserTold, said: str) -> str:
     """Why Playwright did not get to its end."""
     if told.interrupted:
@@ -258,26 +264,25 @@ class _Evidence:
     """What is kept of Playwright's output, in the run's folder."""
 
     def __init__(self, folder: Path, output: Path, known: set[str], taken: BrowserSeen) -> None:
-        self._folder, self._output, self._secrets, self._taken = folder, output, set(known), taken
+        self._folder, self._output, self._taken = folder, output, taken
+        self.secrets = set(known)
         self.files: list[dict[str, str]] = []
         self.browser: dict[str, str] = {}
         self.notes: list[str] = []
         self.said = ""
 
-    def hidden(self, text: str) -> str:
-        return hide_in_text(text, self._secrets)
-
     def write(self, told: BrowserTold) -> None:
         """Finds what must not be kept, then keeps the rest. Raises OSError."""
         har, trace = self._har(), self._one(TRACE)
-        self._secrets |= sensitive_in_har(har)
+        self.secrets |= sensitive_in_har(har)
         if trace is not None:
             try:
-                self._secrets |= sensitive_in_trace(trace)
+                self.secrets |= sensitive_in_trace(trace)
             except ValueError as error:
                 self.notes.append(f"the trace is not kept: {error}")
                 trace = None
-        self.said = self.hidden(" · ".join(line for line in told.lines if line.strip())[-2000:])
+        hider = Hider(self.secrets)
+        self.said = hider.text(" · ".join(line for line in told.lines if line.strip())[-2000:])
         for name, path in self._taken.attachments:
             if path.endswith(".png"):
                 file = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
@@ -285,21 +290,23 @@ class _Evidence:
         if (film := self._one(FILM)) is not None:
             self._copy(film, FILM, "video", "the flow as it was seen")
         if har is not None:
-            self._keep(HAR, hidden_har(har, self._secrets), "har", "what went over the network")
+            self._keep(HAR, hidden_har(har, self.secrets), "har", "what went over the network")
             self.browser = {k: str(v) for k, v in (har["log"].get("browser") or {}).items()}
         if trace is not None:
-            write_hidden_trace(trace, self._folder / TRACE, self._secrets)
+            write_hidden_trace(trace, self._folder / TRACE, self.secrets)
             self.files.append(
                 {"file": TRACE, "kind": "trace", "about": "npx playwright show-trace trace.zip"}
             )
-        for source, target, kind in ((PLAYWRIGHT, PLAYWRIGHT, "results"), ("error-context.md", PAGE, "page")):
-            if (text_file := self._one(source)) is not None:
-                text = self.hidden(text_file.read_text(encoding="utf-8", errors="replace"))
-                # What it says before is meant for a machine, and the spec stands in the workspace.
-                text = text[max(text.find("# Error details"), 0) :].partition("# Test source")[0]
-                for private in {str(self._output.parent), str(self._output.parent.resolve())}:
-                    text = text.replace(private, "")
-                self._keep(target, text.encode(), kind, "")
+        private = {str(self._output.parent), str(self._output.parent.resolve())}
+        if (results := self._one(PLAYWRIGHT)) is not None:
+            tree = hider.tree(orjson.loads(_without(private, results.read_text(encoding="utf-8"))))
+            content = orjson.dumps(tree, option=orjson.OPT_INDENT_2)
+            self._keep(PLAYWRIGHT, content, "results", "what Playwright itself says")
+        if (page := self._one("error-context.md")) is not None:
+            text = _without(private, page.read_text(encoding="utf-8", errors="replace"))
+            # What it says before is meant for a machine, and the spec stands in the workspace.
+            text = text[max(text.find("# Error details"), 0) :].partition("# Test source")[0]
+            self._keep(PAGE, hider.text(text).encode(), "page", "where it failed, as a screen reader has it")
 
     def _har(self) -> Any:
         path = self._one(HAR)

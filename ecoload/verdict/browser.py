@@ -112,12 +112,13 @@ def _whole(
     """The flow as a whole, where its parts do not tell why it is no PASS."""
     if interrupted:
         return _proof(plan, "the flow", "carried out", "interrupted", Verdict.INCONCLUSIVE, "interrupted")
-    if seen.status == PASSED and not trouble:
+    if seen.status == seen.over == PASSED and not trouble:
         return None
     if any(proof["verdict"] == Verdict.FAIL for proof in proofs) and not trouble:
         return None
     reason = trouble or short(next(iter(seen.errors), "")) or "Playwright carried out no such test"
-    return _proof(plan, "the flow", "carried out", seen.status or "not", Verdict.FAIL, reason)
+    found = seen.status if seen.status != PASSED else seen.over
+    return _proof(plan, "the flow", "carried out", found or "not", Verdict.FAIL, reason)
 
 
 def _proof(plan: Plan, name: str, expected: str, found: str, verdict: Verdict, reason: str) -> dict[str, Any]:

@@ -182,6 +182,10 @@ def test_a_healthy_ecosystem_passes_and_leaves_its_evidence(lab: Lab) -> None:
         assert asked, "what went over the network"
         sent = [{h["name"].lower(): h["value"] for h in e["request"]["headers"]} for e in har["entries"]]
         assert any(one.get("x-ecoload-run") == result["run_id"] for one in sent)
+        again = [sys.executable, "-m", "ecoload", "report", str(folder)]
+        written = (folder / "report.html").read_bytes()
+        subprocess.run(again, env=lab.environ(), check=True, capture_output=True)
+        assert (folder / "report.html").read_bytes() == written
     pages = {one["page"] for one in results[2]["vitals"]}
     assert {"/", "/browse", "/browse/states", "/browse/majors"} <= pages
     for one in results[2]["vitals"]:

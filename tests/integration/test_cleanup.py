@@ -93,7 +93,7 @@ def test_a_cleanup_deletes_what_runs_wrote_and_the_generated_files(
     subprocess.run([git, "add", "-f", "tests/perf/reports/kept.md"], cwd=workspace, check=True)
     (workspace / "outside").mkdir()
     (workspace / "outside/precious").write_text("")
-    (workspace / "tests/perf/playwright").symlink_to(workspace / "outside")
+    (workspace / "tests/perf/reports/linked").symlink_to(workspace / "outside")
     kept = events(sandbox)
     assert kept > 0
 
@@ -104,7 +104,8 @@ def test_a_cleanup_deletes_what_runs_wrote_and_the_generated_files(
         assert line in dry.stdout.splitlines()
     assert "would remove tests/perf/scripts (2 files)" in dry.stdout
     assert "would remove tests/perf/k6 (13 files)" in dry.stdout
-    assert "stays: tests/perf/playwright (a link)" in dry.stdout
+    assert "would remove tests/perf/playwright (12 files)" in dry.stdout
+    assert "stays: tests/perf/reports/linked (a link)" in dry.stdout
     assert events(sandbox) >= kept
     assert command("export", "--check").returncode == 0
 

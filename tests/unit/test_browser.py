@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoload.engine.browser_evidence import (
+    Hider,
     hidden_har,
-    hide,
-    hide_in_text,
     sensitive_in_har,
     sensitive_in_trace,
     write_hidden_trace,
 )
 from ecoload.engine.hiding import HIDDEN
+from ecoload.engine.playwright import private_folder
 from ecoload.measure.browser import BrowserSeen, seen
 from ecoload.measure.flow import StepOutcome
 from ecoload.measure.result import Verdict
@@ -122,6 +123,9 @@ def test_who_interrupts_it_proves_nothing() -> None:
     assert words(proofs)[-1] == ("the flow", "INCONCLUSIVE")
 
 
+BROKE = {"event": "error", "error": "it broke"}
+
+
 @pytest.mark.parametrize(
     ("events", "reason"),
     [
@@ -129,6 +133,11 @@ def test_who_interrupts_it_proves_nothing() -> None:
         ([{"event": "error", "error": "Error: no such module"}], "the flow: no such module"),
         ([], "the flow: Playwright carried out no such test"),
         ([*HELD, *over("skipped")], "the flow: Playwright carried out no such test"),
+        (
+            [*HELD, over()[0], {"event": "error", "error": "it broke"}, over("failed")[1]],
+            "the flow: it broke",
+        ),
+        ([*HELD, over()[0]], "the flow: Playwright carried out no such test"),
     ],
 )
 def test_what_playwright_does_not_call_passed_is_a_fail(events: list[Event], reason: str) -> None:
@@ -333,6 +342,61 @@ def test_a_trace_that_is_kept_holds_none_of_it(tmp_path: Path) -> None:
     assert b"Somebody" in everything
 
 
+@pytest.mark.parametrize("where", ["_file", "_sha1"])
+def test_bodies_that_stand_in_files_of_their_own_are_looked_into(tmp_path: Path, where: str) -> None:
+    def in_file(kind: str, name: str) -> dict[str, Any]:
+        return {"mimeType": kind, "text": "", where: f"resources/{name}" if where == "_file" else name}
+
+    form = "application/x-www-form-urlencoded"
+    answer = {"access_token": "opaque-token", "token_type": "Bearer", "code": "483920"}
+    entry = {
+        "request": {"method": "POST", "url": "http://a/", "postData": in_file(form, "post.dat")},
+        "response": {"content": in_file("application/json; charset=utf-8", "answer.json")},
+    }
+    lost = {"request": {"url": "http://a/", "postData": in_file(form, "gone.dat")}, "response": None}
+    events = ({"type": "resource-snapshot", "snapshot": one} for one in (entry, lost))
+    source = trace(
+        tmp_path / "in.zip",
+        {
+            "0-trace.network": "\n".join(map(json.dumps, events)).encode(),
+            "resources/post.dat": b"password=posted%2Fsecret&email=student",
+            "resources/answer.json": json.dumps(answer).encode(),
+        },
+    )
+    found = sensitive_in_trace(source)
+    assert found == {"posted/secret", "opaque-token", "483920"}
+    write_hidden_trace(source, tmp_path / "out.zip", found)
+    with zipfile.ZipFile(tmp_path / "out.zip") as kept:
+        assert kept.read("resources/post.dat") == b"password=(hidden)&email=student"
+        assert json.loads(kept.read("resources/answer.json")) == {
+            "access_token": HIDDEN,
+            "token_type": "Bearer",
+            "code": HIDDEN,
+        }
+
+
+def test_json_stays_json_whatever_is_secret_in_it(tmp_path: Path) -> None:
+    line = {"type": "before", "callId": 12345, "ok": True, "params": {"text": "it is 12345, true"}, "x": None}
+    source = trace(tmp_path / "in.zip", {"test.trace": json.dumps(line).encode()})
+    write_hidden_trace(source, tmp_path / "out.zip", {"12345", "true", "null"})
+    with zipfile.ZipFile(tmp_path / "out.zip") as kept:
+        told = json.loads(kept.read("test.trace"))
+    assert told == line | {"params": {"text": "it is (hidden), (hidden)"}}
+
+
+KEYS = ["log", "entries", "request", "response", "headers", "cookies", "postData", "name"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(KEYS), inner),
+    )
+)
+def test_a_har_of_any_shape_is_taken(tree: Any) -> None:
+    json.loads(hidden_har(tree, sensitive_in_har(tree)))
+
+
 def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "trace.zip").write_bytes(b"PK but no zip")
     with pytest.raises(ValueError, match=r"trace\.zip is no trace"):
@@ -349,12 +413,29 @@ def test_a_secret_is_hidden_in_every_spelling(secret: str) -> None:
         json.dumps(secret, ensure_ascii=False)[1:-1],
     ):
         content = f"« {written} »".encode("utf-8", "surrogatepass")
-        assert hide(content, [secret]) == f"« {HIDDEN} »".encode()
+        assert Hider([secret]).data(content) == f"« {HIDDEN} »".encode()
 
 
 def test_a_signed_token_is_hidden_without_being_known() -> None:
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzdHVkZW50In0.c2lnbmF0dXJl"
-    assert hide_in_text(f"got {token}, twice {token}", ()) == f"got {HIDDEN}, twice {HIDDEN}"
+    assert Hider([]).text(f"got {token}, twice {token}") == f"got {HIDDEN}, twice {HIDDEN}"
+
+
+def test_a_private_folder_goes_and_so_does_one_that_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "ecoload-browser-left"
+    left.mkdir(mode=0o700)
+    (left / "cookies").write_text("canary")
+    other = tmp_path / "somebody-elses"
+    other.mkdir()
+    with private_folder() as first:
+        assert not left.exists()
+        assert first.stat().st_mode & 0o077 == 0
+        with private_folder():
+            assert first.exists(), "one that is held is not one that was left"
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
 
 
 # --- what people read -----------------------------------------------------------------------------

@@ -53,13 +53,16 @@ export async function guarded(context: BrowserContext, flow: Flow): Promise<Read
     const url = new URL(address);
     if (INTERNAL.has(url.protocol)) return '';
     const what = `${method} ${url.origin}${url.pathname}`;
-    const there = apps.filter(({ base }) => base.origin === url.origin && isBelow(url.pathname, base.pathname));
+    const below = apps.filter(({ base }) => base.origin === url.origin && isBelow(url.pathname, base.pathname));
+    // Of apps at one address it is of the one whose path fits best.
+    const longest = Math.max(...below.map(({ base }) => base.pathname.length));
+    const there = below.filter(({ base }) => base.pathname.length === longest);
     if (there.length === 0) return `${what}: it is of no app of this flow`;
     if (!READS.has(method) && !there.every(({ writes }) => writes)) return `${what}: ${there[0]?.app} is only read`;
     const denied = there.some(({ base }) =>
-      [url.pathname, url.pathname.slice(base.pathname.replace(/\/$/, '').length) || '/'].some((path) =>
-        deny.some((rule) => rule.test(`${method} ${path}`)),
-      ),
+      [url.pathname, url.pathname.slice(base.pathname.replace(/\/$/, '').length) || '/']
+        .flatMap((path) => [path, decoded(path)])
+        .some((path) => deny.some((rule) => rule.test(`${method} ${path}`))),
     );
     return denied ? `${what}: targets.yaml denies it` : '';
   };
@@ -87,6 +90,15 @@ function isOwn(request: Request): boolean {
   if (request.isNavigationRequest()) return true;
   const page = request.frame().url();
   return page !== '' && new URL(page).origin === new URL(request.url()).origin;
+}
+
+/** A path as many servers read it: `%63` is `c`, `//` is `/`. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path).replace(/\/{2,}/g, '/');
+  } catch {
+    return path;
+  }
 }
 
 function isBelow(path: string, base: string): boolean {
