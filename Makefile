@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_SCALE := 0.005
-SCRIPTS := .ci/run tools/install-tools.sh tools/install-browser.sh
+SCRIPTS := .ci/run tools/install-tools.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench tools clean
@@ -24,7 +24,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 
 # The sandbox has a known issue, so a suite on it is CONDITIONAL (8) at best: that is how the demo should end.
 demo: setup ## rehearses the whole protocol on the embedded sandbox, in about five minutes
-	@tools/install-browser.sh tests/perf/playwright || echo "without it the browser phase is left out"
+	@tools/install-tools.sh browser || echo "without it the browser phase is left out"
 	@$(BIN)/ecoload suite --sandbox --duration-scale $(DEMO_SCALE) --approve-as "whoever runs the demo"; \
 	code=$$?; test $$code -eq 8 || exit $$code
 

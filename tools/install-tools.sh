@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fetches the foreign tools that tests and benchmarks hold ecoload against.
+# Fetches the foreign tools that tests and benchmarks hold ecoload against, and what browser flows need; with the
+# argument `browser` the latter alone.
 # What is there stays; what cannot be fetched is printed with its command, and the script ends with 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,9 +21,13 @@ say_how() {
 }
 
 # Debian's packages, named by the command that each brings.
+pairs=(ffmpeg:ffmpeg)
+have chromium || have chromium-browser || have google-chrome-stable || have google-chrome || pairs+=(chromium:chromium)
+if [ "${1:-all}" = all ]; then
+    pairs+=(nginx:nginx-light wrk:wrk hey:hey shellcheck:shellcheck java:default-jre-headless openssl:openssl cc:gcc)
+fi
 wanted=()
-for pair in nginx:nginx-light wrk:wrk hey:hey shellcheck:shellcheck java:default-jre-headless \
-    openssl:openssl cc:gcc; do
+for pair in "${pairs[@]}"; do
     have "${pair%%:*}" || wanted+=("${pair#*:}")
 done
 if [ ${#wanted[@]} -gt 0 ]; then
@@ -38,6 +43,20 @@ if [ ${#wanted[@]} -gt 0 ]; then
         say_how "${wanted[*]}" "your system's packages"
     fi
 fi
+
+# Playwright, at the versions of the lock files; it downloads no browser of its own.
+export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
+for project in tests/perf/playwright tests/browser; do
+    [ "$project/node_modules/.package-lock.json" -nt "$project/package-lock.json" ] && continue
+    command="npm ci --silent --no-audit --no-fund --prefix $project"
+    if have npm && $command; then
+        touch "$project/node_modules/.package-lock.json"
+    else
+        say_how "the modules of $project" "$command"
+    fi
+done
+
+[ "${1:-all}" = all ] || exit $missing
 
 if ! have k6; then
     if ! have go || ! GOBIN=$PWD/.tools/bin go install "$K6"; then
@@ -60,8 +79,5 @@ if [ ! -f "$JAR" ]; then
         say_how "the Java HdrHistogram ($JAR)" "$command"
     fi
 fi
-
-# The browser flows, and the tests of the sandbox's pages.
-tools/install-browser.sh tests/perf/playwright tests/browser || missing=1
 
 exit $missing

@@ -104,7 +104,7 @@ def test_a_cleanup_deletes_what_runs_wrote_and_the_generated_files(
         assert line in dry.stdout.splitlines()
     assert "would remove tests/perf/scripts (2 files)" in dry.stdout
     assert "would remove tests/perf/k6 (13 files)" in dry.stdout
-    assert "would remove tests/perf/playwright (12 files)" in dry.stdout
+    assert "would remove tests/perf/playwright (13 files)" in dry.stdout
     assert "stays: tests/perf/reports/linked (a link)" in dry.stdout
     assert events(sandbox) >= kept
     assert command("export", "--check").returncode == 0

@@ -1,3 +1,4 @@
+import { CommandCentre } from './command_centre';
 import { expect, newName, secret, test, url } from './ecoload';
 
 test('a5_doc_a4_outcomes', async ({ page, flow }) => {
@@ -35,19 +36,18 @@ test('a5_doc_a4_outcomes', async ({ page, flow }) => {
     outcome = await row.getByRole('cell', { name: /^(eligible|review)$/ }).innerText();
   });
 
+  const centre = new CommandCentre(page, lineage);
+
   await flow.step('A8 lists the event', async (limits) => {
-    await page.goto(url('a8', '/'));
-    await page.getByLabel('Lineage').fill(lineage);
-    await page.getByRole('button', { name: 'Show' }).click();
+    await centre.open();
     await flow.eventually(async () => {
       await page.reload();
-      const event = page.getByRole('row').filter({ hasText: lineage }).filter({ hasText: 'document_processed' });
-      await expect(event).toHaveCount(1, { timeout: 1_000 });
+      await expect(centre.events('document_processed')).toHaveCount(1, { timeout: 1_000 });
     }, limits);
   });
 
   await flow.step('the outcomes tile shows the outcome', async (limits) => {
-    const tile = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: 'Outcomes' }) });
+    const tile = centre.tile('Outcomes');
     await flow.eventually(async () => {
       await page.reload();
       await expect(tile.locator('#outcomes-documents')).toHaveText('1', { timeout: 1_000 });

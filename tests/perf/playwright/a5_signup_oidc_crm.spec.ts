@@ -1,3 +1,4 @@
+import { CommandCentre } from './command_centre';
 import { expect, newName, test, url } from './ecoload';
 
 test('a5_signup_oidc_crm', async ({ page, flow }) => {
@@ -29,25 +30,21 @@ test('a5_signup_oidc_crm', async ({ page, flow }) => {
     lineage = await page.locator('#lineage-id').innerText();
   });
 
+  const centre = new CommandCentre(page, lineage);
+
   await flow.step('A8 lists the event', async (limits) => {
-    await page.goto(url('a8', '/'));
-    await page.getByLabel('Lineage').fill(lineage);
-    await page.getByRole('button', { name: 'Show' }).click();
+    await centre.open();
     await flow.eventually(async () => {
       await page.reload();
-      await expect(page.getByRole('row').filter({ hasText: lineage }).filter({ hasText: 'signup' })).toHaveCount(1, {
-        timeout: 1_000,
-      });
+      await expect(centre.events('signup')).toHaveCount(1, { timeout: 1_000 });
     }, limits);
   });
 
   await flow.step('the growth tile shows the sign-up', async (limits) => {
-    const tile = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: 'Growth' }) });
     await flow.eventually(async () => {
       await page.reload();
-      await expect(tile.locator('#growth-signups')).toHaveText('1', { timeout: 1_000 });
+      await expect(centre.tile('Growth').locator('#growth-signups')).toHaveText('1', { timeout: 1_000 });
     }, limits);
-    const byApp = page.getByRole('table', { name: 'By app' }).getByRole('row', { name: 'a5' });
-    await expect(byApp.getByRole('cell').last()).toHaveText('1');
+    await expect(centre.attribution('By app', 'a5', 'Signups')).toHaveText('1');
   });
 });

@@ -1,3 +1,4 @@
+import { CommandCentre } from './command_centre';
 import { expect, test, url } from './ecoload';
 
 test('a7_pages_cta', async ({ page, flow }) => {
@@ -35,24 +36,21 @@ test('a7_pages_cta', async ({ page, flow }) => {
     expect(lineage).not.toBe('');
   });
 
+  const centre = new CommandCentre(page, lineage);
+
   await flow.step('A8 lists the impression', async (limits) => {
-    await page.goto(url('a8', '/'));
-    await page.getByLabel('Lineage').fill(lineage);
-    await page.getByRole('button', { name: 'Show' }).click();
+    await centre.open();
     await flow.eventually(async () => {
       await page.reload();
-      const event = page.getByRole('row').filter({ hasText: lineage }).filter({ hasText: 'cta_impression' });
-      await expect(event).toHaveCount(1, { timeout: 1_000 });
+      await expect(centre.events('cta_impression')).toHaveCount(1, { timeout: 1_000 });
     }, limits);
   });
 
   await flow.step('the growth tile shows the impression', async (limits) => {
-    const tile = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: 'Growth' }) });
     await flow.eventually(async () => {
       await page.reload();
-      await expect(tile.locator('#growth-impressions')).toHaveText('1', { timeout: 1_000 });
+      await expect(centre.tile('Growth').locator('#growth-impressions')).toHaveText('1', { timeout: 1_000 });
     }, limits);
-    const byPage = page.getByRole('table', { name: 'By page' }).getByRole('row', { name: '/browse' });
-    await expect(byPage.getByRole('cell').first()).toHaveText('1');
+    await expect(centre.attribution('By page', '/browse', 'Impressions')).toHaveText('1');
   });
 });
