@@ -30,7 +30,7 @@ demo: setup ## rehearses the whole protocol on the embedded sandbox, in about fi
 
 test: setup ## passes every test; fetches the foreign tools where it can
 	@tools/install-tools.sh || echo "tests that need a missing tool say so and are skipped (CI=true: they fail)"
-	$(BIN)/python -W error -m pytest -n 4 --dist loadfile -m "not alone"
+	$(BIN)/python -W error -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -W error -m pytest -m alone
 
 lint: setup ## ruff, mypy --strict, shellcheck

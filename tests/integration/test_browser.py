@@ -212,7 +212,6 @@ def test_a_healthy_ecosystem_passes_and_leaves_its_evidence(lab: Lab) -> None:
     ("flow", "app", "switches", "step", "said"),
     [
         ("a5_signup_oidc_crm", "a1", {"error_rate": 1}, "the sign-up form leads to A1", "Create an account"),
-        ("a5_doc_a4_outcomes", "a1", {"error_rate": 1}, "the student signs in by A1", ""),
         ("a5_signup_oidc_crm", "a5", {"crm_silent": 1}, "A5 shows the CRM record", "not found"),
         ("a5_signup_oidc_crm", "a8", {"stale_telemetry_s": 3600}, "A8 lists the event", "Expected: 1"),
         ("a5_signup_oidc_crm", "a8", {"tiles_not_refreshed": 1}, "the growth tile shows the sign-up",
@@ -221,7 +220,6 @@ def test_a_healthy_ecosystem_passes_and_leaves_its_evidence(lab: Lab) -> None:
         ("a5_doc_a4_outcomes", "a8", {"tiles_not_refreshed": 1}, "the outcomes tile shows the outcome",
          'Received: "0"'),
         ("a7_pages_cta", "a7", {"cta_silent": 1}, "the call to action is emitted", 'Received: "false"'),
-        ("a7_pages_cta", "a2", {"lose_events": 1}, "A8 lists the impression", "Expected: 1"),
     ],
 )  # fmt: skip
 def test_a_fault_fails_the_step_that_it_breaks_and_no_other(
@@ -243,21 +241,24 @@ def test_a_fault_fails_the_step_that_it_breaks_and_no_other(
     assert {"trace.zip", "video.webm", "network.har"} <= {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(
-    ("timeout", "said"), [("20s", "Timeout 5000ms exceeded"), ("6s", "Test timeout of 6000ms exceeded")]
-)
-def test_a_page_that_never_loads_ends_the_flow_in_its_time(lab: Lab, timeout: str, said: str) -> None:
-    # In the second there is no time left for the page.
-    waits = "await page.waitForTimeout(5_500);" if timeout == "6s" else ""
-    body = f"await flow.step('it', async () => {{\n  {waits}\n  await page.goto(url('a7', '/'));\n}});"
-    lab.spec("never", body, timeout=timeout)
+def test_a_page_that_never_loads_ends_the_flow_in_its_time(lab: Lab) -> None:
+    # It has a second and a half for a page, and then no time left.
+    body = """
+      await flow.step('first', async () => {
+        await expect(page.goto(url('a7', '/'))).rejects.toThrow('Timeout 1500ms exceeded');
+      });
+      await flow.step('second', async () => {
+        await page.waitForTimeout(4_000);
+        await page.goto(url('a7', '/'));
+      });"""
+    lab.spec("never", body, timeout="6s", steps=[{"name": "first"}, {"name": "second"}])
     # It takes connections and never answers.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         code, (result,) = lab.e2e("never", urls={"a7": url})
-    assert (code, failed(result)) == (99, ["it"])
-    assert said in result["verdict_reasons"][0]
+    assert (code, failed(result)) == (99, ["second"])
+    assert "Test timeout of 6000ms exceeded" in result["verdict_reasons"][0]
     assert time.monotonic() - begun < 60
 
 
@@ -265,11 +266,11 @@ def test_a_page_that_never_loads_ends_the_flow_in_its_time(lab: Lab, timeout: st
     ("body", "said", "asks"),
     [
         (
-            "page.goto('http://127.0.0.1:9/elsewhere')",
-            "GET http://127.0.0.1:9/elsewhere: it is of no app",
+            "page.goto('http://127.0.0.1:9/elsewhere').catch(() => page.goto('http://other.example/x'))",
+            "GET http://127.0.0.1:9/elsewhere: it is of no app of this flow; "
+            "GET http://other.example/x: it is of no app of this flow$",
             "write",
         ),
-        ("page.goto('http://other.example/x')", "GET http://other.example/x: it is of no app", "write"),
         (
             "page.evaluate(() => fetch('/api/cta', { method: 'POST', body: '{}' }))",
             "POST http://127.0.0.1:[0-9]+/api/cta: a7 is only read",
@@ -296,7 +297,6 @@ def test_what_a_browser_may_not_ask_is_not_sent_and_fails_the_flow(
     [
         ("", "the spec left out steps of the flow: it"),
         ("await flow.step('another', async () => {});", "the next step of the flow is it, not another"),
-        ("await page.goto(url('a7', '/'));\n  expect(1).toBe(2);", "toBe"),
         ("this is no TypeScript", "SyntaxError"),
     ],
 )
