@@ -51,7 +51,7 @@ from ecoload.engine.playwright import (
     run_playwright,
 )
 from ecoload.errors import OutputFailed, UsageError
-from ecoload.export.playwright.files import ECOSYSTEM, ecosystem_of, shared
+from ecoload.export.playwright.files import project_of
 from ecoload.measure.browser import BrowserSeen, seen
 from ecoload.measure.result import Status, Verdict
 from ecoload.plan import Browser, Plan
@@ -96,7 +96,7 @@ def carry_out_browser(
     plan, started = request.plan, datetime.now(UTC)
     flow = plan.browser
     assert flow is not None, "the plan of a browser flow"
-    files = shared() | {ECOSYSTEM: ecosystem_of(plan).encode()} | _sources(request.workspace, flow)
+    files = project_of(plan, _sources(request.workspace, flow))
     run_id = f"{started:%Y%m%dT%H%M%S}-e2e-{flow.name}-{os.urandom(2).hex()}"
     folder = begun(request.folder or request.out / run_id, plan)
     run = _Run(plan, run_id, started, folder)

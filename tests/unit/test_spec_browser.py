@@ -12,7 +12,7 @@ import pytest
 
 from ecoload.errors import GuardRefused, SpecError, UsageError
 from ecoload.export.artifact import Source
-from ecoload.export.playwright.files import ECOSYSTEM, SHARED, artifacts, ecosystem_of, project
+from ecoload.export.playwright.files import ECOSYSTEM, SHARED, artifacts, ecosystem_of, project, project_of
 from ecoload.guard.approval import reasons_for_approval
 from ecoload.guard.reach import used_origins
 from ecoload.guard.rules import check_plan
@@ -215,12 +215,13 @@ def test_a_text_stays_a_text_in_the_module(tmp_path: Path) -> None:
     assert "{ name: '\\'; throw 1; //${x}\\u2028\\\\', withinMs: null }" in text
 
 
-def test_a_file_with_the_name_of_one_of_the_project_is_refused(tmp_path: Path) -> None:
-    workspace = load(tmp_path, files={"order.spec.ts": SPEC, "guard.ts": ""})
-    with pytest.raises(
-        UsageError, match=r"scenarios/browser/guard\.ts has the name of a file of the project"
-    ):
+@pytest.mark.parametrize("name", ["guard.ts", "Guard.ts", "ecosystem.ts", "playwright.config.ts"])
+def test_a_file_with_the_name_of_one_of_the_project_is_refused(tmp_path: Path, name: str) -> None:
+    workspace = load(tmp_path, files={"order.spec.ts": SPEC, name: ""})
+    with pytest.raises(UsageError, match=f"browser/{name.lower()}: a file of the project is called so"):
         project(Source(workspace))
+    with pytest.raises(UsageError, match=f"browser/{name.lower()}: a file of the project is called so"):
+        project_of(make_browser(workspace, "order"), {"order.spec.ts": b"", name: b""})
 
 
 def test_without_browser_flows_there_is_no_project(tmp_path: Path) -> None:

@@ -68,19 +68,25 @@ def project(source: Source) -> dict[str, bytes]:
     flows = source.workspace.browser
     if not flows:
         return {}
-    found = shared() | {ECOSYSTEM: ecosystem(source).encode()}
-    for flow in flows.values():
-        for name, content in flow.files.items():
-            if name in (*SHARED, ECOSYSTEM):
-                raise UsageError(f"{source.scenarios}/{BROWSER}/{name} has the name of a file of the project")
-            found[name] = content
-    return found
+    own = {name: content for flow in flows.values() for name, content in flow.files.items()}
+    return _whole(ecosystem(source), own)
 
 
-def shared() -> dict[str, bytes]:
-    """What is the same for every workspace."""
+def project_of(plan: Plan, own: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The same for one plan that is about to be carried out; `own` are its files. Raises UsageError."""
+    return _whole(ecosystem_of(plan), own)
+
+
+def _whole(ecosystem_text: str, own: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Raises UsageError where a file of the workspace would stand in place of one of the project: of what
+    guards the browser, say."""
     folder = files("ecoload.export.playwright") / "project"
-    return {name: (folder / name).read_bytes() for name in SHARED}
+    found = {name: (folder / name).read_bytes() for name in SHARED} | {ECOSYSTEM: ecosystem_text.encode()}
+    if taken := sorted({name.lower() for name in found} & {name.lower() for name in own}):
+        raise UsageError(
+            f"{BROWSER}/{', '.join(taken)}: a file of the project is called so; choose another name"
+        )
+    return found | dict(own)
 
 
 def ecosystem(source: Source) -> str:
