@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 DEMO_SCALE := 0.005
 SCRIPTS := .ci/run tools/install-tools.sh
 
+# Tests start hundreds of processes: what was compiled once is kept, whatever the machine's habit is.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench tools clean
 

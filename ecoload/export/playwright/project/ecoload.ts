@@ -81,15 +81,14 @@ export class Steps {
     if (next?.name !== name) throw new Error(`the next step of the flow is ${next?.name ?? 'none'}, not ${name}`);
     this.#done += 1;
     const picture = `${String(this.#done).padStart(2, '0')} ${name}`;
-    await test.step(name, async () => {
-      try {
-        const left = next.withinMs === null ? 0 : this.#since + next.withinMs - Date.now();
-        await body({ timeout: Math.max(left, 1) });
-      } finally {
-        await this.#picture(picture);
-      }
-    });
-    if (next.withinMs === null) this.#since = Date.now();
+    const left = next.withinMs === null ? 0 : this.#since + next.withinMs - Date.now();
+    try {
+      await test.step(name, () => body({ timeout: Math.max(left, 1) }));
+      if (next.withinMs === null) this.#since = Date.now();
+    } finally {
+      // Not a part of the step: its time is the target's.
+      await this.#picture(picture);
+    }
   }
 
   /** Looks again, `look` after `look`, until it holds or the time is over: as a person reloads a page. */
