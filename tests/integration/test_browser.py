@@ -1,5 +1,5 @@
-"""The shipped browser flows in a real Chromium, on the embedded sandbox: they hold when it is well, and fail
-at the right step when it is not. What is kept of them holds nobody's secret.
+"""Browser flows in a real Chromium, on the embedded sandbox: those that ship hold, and what cannot be carried
+out says why. What is kept of them holds nobody's secret.
 """
 
 from __future__ import annotations
@@ -16,20 +16,15 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from ecoload.sandbox import Sandbox
-from tests.integration.ecosystem import faults
+from tests.integration.browsers import APPS, PROJECT, ROOT, Lab, failed, lab_in, need, verdicts
 from tests.unit.schemas import problems, published
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = published("e2e_result.schema.json")
-PROJECT = Path("tests/perf/playwright")
 FLOWS = ("a5_doc_a4_outcomes", "a5_signup_oidc_crm", "a7_pages_cta")
 EVIDENCE = {
     *("e2e.json", "network.har", "plan.json", "playwright.json"),
@@ -39,92 +34,16 @@ SHELL = ("sh", "env", "cat", "readlink", "dirname", "basename", "uname", "grep")
 """What the script that is called chromium needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lab:
-    """A sandbox, and a workspace whose browser flows are carried out on it."""
-
-    sandbox: Sandbox
-    folder: Path
-
-    def flow(self, name: str) -> Path:
-        return self.folder / "scenarios" / "browser" / f"{name}.yaml"
-
-    def change(self, name: str, **changes: Any) -> None:
-        """Changes a flow's file."""
-        tree = yaml.safe_load(self.flow(name).read_text())
-        self.flow(name).write_text(yaml.safe_dump(tree | changes, sort_keys=False))
-
-    def spec(self, name: str, body: str, **changes: Any) -> None:
-        """A flow of our own, of one step."""
-        tree = {"about": "a test", "app": "a7", "asks": {"a7": "write", "a8": "read"}, "timeout": "20s",
-                "steps": [{"name": "it"}]}  # fmt: skip
-        self.flow(name).write_text(yaml.safe_dump(tree | changes))
-        uses = [
-            name for name in ("expect", "secret", "test", "url") if re.search(rf"\b{name}\(", f"{body} test(")
-        ]
-        head = f"import {{ {', '.join(uses)} }} from './ecoload';\n"
-        text = f"{head}test('{name}', async ({{ page, flow }}) => {{\n{body}\n}});\n"
-        self.flow(name).with_name(f"{name}.spec.ts").write_text(text)
-
-    def command(self, *arguments: str, urls: dict[str, str] | None = None) -> list[str]:
-        where = self.sandbox.urls | (urls or {})
-        return [
-            *(sys.executable, "-m", "ecoload", *arguments),
-            *(f"--base-url={app}={url}" for app, url in where.items()),
-            *("--targets", str(self.folder / "targets.yaml"), "--out", str(self.folder / "runs")),
-        ]
-
-    def environ(self, **more: str) -> dict[str, str]:
-        return os.environ | self.sandbox.secrets | {"PYTHONPATH": str(ROOT)} | more
-
-    def e2e(
-        self, *flows: str, urls: dict[str, str] | None = None, **more: str
-    ) -> tuple[int, list[dict[str, Any]]]:
-        """The exit code and the results of `ecoload e2e`."""
-        command = self.command("e2e", *(f"--flow={name}" for name in flows), "--json", urls=urls)
-        done = subprocess.run(
-            command, env=self.environ(**more), capture_output=True, text=True, timeout=240, check=False
-        )
-        assert done.stdout, done.stderr
-        return done.returncode, json.loads(done.stdout)["flows"]
-
-
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(("a1", "a2", "a4", "a5", "a6", "a7", "a8"), seed=1) as started:
+def sandbox(tool: Callable[[str], Path]) -> Iterator[Sandbox]:
+    need(tool)
+    with Sandbox(APPS, seed=1) as started:
         yield started
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _browser(tool: Callable[[str], Path]) -> None:
-    for name in ("node", "chromium", "ffmpeg"):
-        tool(name)
-    for project in (PROJECT, Path("tests/browser")):
-        if not (ROOT / project / "node_modules" / "@playwright").is_dir():
-            tool(f"the modules of {project}")
 
 
 @pytest.fixture
 def lab(sandbox: Sandbox, tmp_path: Path) -> Lab:
-    """The shipped workspace, its flows short: what is not there is not waited for a minute."""
-    shutil.copytree(ROOT / "scenarios", tmp_path / "scenarios")
-    shutil.copyfile(ROOT / "targets.yaml", tmp_path / "targets.yaml")
-    data = Path("tests/perf/config/data.jsonl")
-    (tmp_path / data).parent.mkdir(parents=True)
-    shutil.copyfile(ROOT / data, tmp_path / data)
-    (tmp_path / PROJECT).mkdir(parents=True)
-    (tmp_path / PROJECT / "node_modules").symlink_to(ROOT / PROJECT / "node_modules")
-    for path in (tmp_path / "scenarios" / "browser").glob("*.yaml"):
-        path.write_text(path.read_text().replace("60s", "4s").replace("150s", "40s"))
-    return Lab(sandbox, tmp_path)
-
-
-def verdicts(result: dict[str, Any]) -> dict[str, str]:
-    return {proof["name"]: proof["verdict"] for proof in result["proofs"] if "metric" not in proof}
-
-
-def failed(result: dict[str, Any]) -> list[str]:
-    return [name for name, verdict in verdicts(result).items() if verdict == "FAIL"]
+    return lab_in(tmp_path, sandbox)
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -206,39 +125,6 @@ def test_a_healthy_ecosystem_passes_and_leaves_its_evidence(lab: Lab) -> None:
         assert not re.search(rb"form_token=(?!\(hidden\)|%28hidden%29)[0-9a-f]{64}", content), name
         assert not re.search(rb'name=\\?"form_token\\?" value=\\?"[0-9a-f]{64}', content), name
         assert not re.search(rb"[?&](code|state|code_challenge)=[A-Za-z0-9_-]{16,}", content), name
-
-
-@pytest.mark.parametrize(
-    ("flow", "app", "switches", "step", "said"),
-    [
-        ("a5_signup_oidc_crm", "a1", {"error_rate": 1}, "the sign-up form leads to A1", "Create an account"),
-        ("a5_signup_oidc_crm", "a5", {"crm_silent": 1}, "A5 shows the CRM record", "not found"),
-        ("a5_signup_oidc_crm", "a8", {"stale_telemetry_s": 3600}, "A8 lists the event", "Expected: 1"),
-        ("a5_signup_oidc_crm", "a8", {"tiles_not_refreshed": 1}, "the growth tile shows the sign-up",
-         'Expected: "1"'),
-        ("a5_doc_a4_outcomes", "a4", {"error_rate": 1}, "A4 has assessed it", "eligible"),
-        ("a5_doc_a4_outcomes", "a8", {"tiles_not_refreshed": 1}, "the outcomes tile shows the outcome",
-         'Received: "0"'),
-        ("a7_pages_cta", "a7", {"cta_silent": 1}, "the call to action is emitted", 'Received: "false"'),
-    ],
-)  # fmt: skip
-def test_a_fault_fails_the_step_that_it_breaks_and_no_other(
-    lab: Lab, flow: str, app: str, switches: dict[str, float], step: str, said: str
-) -> None:
-    # What waits for a page waits as long as its own time; what is looked at again, as long as `within`.
-    with faults(lab.sandbox, app, **switches):
-        code, (result,) = lab.e2e(flow)
-    assert code == 99
-    assert failed(result) == [step]
-    (reason,) = result["verdict_reasons"]
-    assert reason.startswith(f"{step}: ")
-    assert said in reason
-    names = list(verdicts(result))
-    assert {verdicts(result)[name] for name in names[: names.index(step)]} <= {"PASS"}
-    assert {verdicts(result)[name] for name in names[names.index(step) + 1 :]} <= {"INCONCLUSIVE"}
-    folder = Path(result["folder"])
-    assert any(one["kind"] == "page" for one in result["evidence"]), "the page as it was"
-    assert {"trace.zip", "video.webm", "network.har"} <= {path.name for path in folder.iterdir()}
 
 
 def test_a_page_that_never_loads_ends_the_flow_in_its_time(lab: Lab) -> None:
@@ -447,14 +333,3 @@ def test_the_shipped_project_is_current() -> None:
     unset = {name: value for name, value in os.environ.items() if not re.fullmatch(r"A\d_URL", name)}
     done = subprocess.run(check, cwd=ROOT, env=unset, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_sandbox_pages_are_accessible(sandbox: Sandbox, tool: Callable[[str], Path]) -> None:
-    urls = {f"{app.upper()}_URL": url for app, url in sandbox.urls.items()}
-    environ = os.environ | sandbox.secrets | urls | {"CHROMIUM": str(tool("chromium"))}
-    done = subprocess.run(
-        ["node", "axe.mjs"], cwd=ROOT / "tests/browser", env=environ, capture_output=True, text=True,
-        timeout=180, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == []
