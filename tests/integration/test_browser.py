@@ -148,34 +148,23 @@ def test_a_page_that_never_loads_ends_the_flow_in_its_time(lab: Lab) -> None:
     assert time.monotonic() - begun < 60
 
 
-@pytest.mark.parametrize(
-    ("body", "said", "asks"),
-    [
-        (
-            "page.goto('http://127.0.0.1:9/elsewhere').catch(() => page.goto('http://other.example/x'))",
-            "GET http://127.0.0.1:9/elsewhere: it is of no app of this flow; "
-            "GET http://other.example/x: it is of no app of this flow$",
-            "write",
-        ),
-        (
-            "page.evaluate(() => fetch('/api/cta', { method: 'POST', body: '{}' }))",
-            "POST http://127.0.0.1:[0-9]+/api/cta: a7 is only read",
-            "read",
-        ),
-    ],
-)
-def test_what_a_browser_may_not_ask_is_not_sent_and_fails_the_flow(
-    lab: Lab, body: str, said: str, asks: str
-) -> None:
-    lab.spec(
-        "asks_elsewhere",
-        "await flow.step('it', async () => {\n  await page.goto(url('a7', '/browse/states'));\n"
-        f"  await {body}.catch(() => undefined);\n}});",
-        asks={"a7": asks},
-    )
+def test_what_a_browser_may_not_ask_is_not_sent_and_fails_the_flow(lab: Lab) -> None:
+    body = """
+      await flow.step('it', async () => {
+        await page.goto(url('a7', '/browse/states'));
+        await page.evaluate(() => fetch('/api/cta', { method: 'POST', body: '{}' })).catch(() => undefined);
+        await page.goto('http://127.0.0.1:9/elsewhere').catch(() => undefined);
+        await page.goto('http://other.example/x').catch(() => undefined);
+      });"""
+    lab.spec("asks_elsewhere", body, asks={"a7": "read"})
     code, (result,) = lab.e2e("asks_elsewhere")
     assert (code, failed(result)) == (99, ["the flow"])
-    assert re.search(said, result["verdict_reasons"][0])
+    assert re.search(
+        "POST http://127.0.0.1:[0-9]+/api/cta: a7 is only read; "
+        "GET http://127.0.0.1:9/elsewhere: it is of no app of this flow; "
+        "GET http://other.example/x: it is of no app of this flow$",
+        result["verdict_reasons"][0],
+    )
 
 
 @pytest.mark.parametrize(
