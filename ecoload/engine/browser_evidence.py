@@ -127,6 +127,21 @@ def sensitive_in_trace(path: Path) -> set[str]:
     return found
 
 
+def failed_requests(har: Any) -> list[str]:
+    """What went wrong on the network, each once: what got no answer or a 5xx, without query and fragment.
+    What a page left before it was answered (`ERR_ABORTED`) is not wrong."""
+    found = []
+    for entry in map(_dict, _list(_dict(_dict(har).get("log")).get("entries"))):
+        request, response = _dict(entry.get("request")), _dict(entry.get("response"))
+        why, status = str(response.get("_failureText") or ""), response.get("status")
+        if isinstance(status, int) and status >= 500:
+            why = str(status)
+        if why and "ERR_ABORTED" not in why:
+            url = re.split(r"[?#]", str(request.get("url")))[0]
+            found.append(f"{request.get('method')} {url}: {why}")
+    return list(dict.fromkeys(found))
+
+
 def hidden_har(har: Any, secrets: Collection[str]) -> bytes:
     """A HAR to be kept."""
     return json.dumps(Hider(secrets).tree(_marked(har)), ensure_ascii=False, indent=1).encode()

@@ -32,6 +32,7 @@ import orjson
 
 from ecoload.engine.browser_evidence import (
     Hider,
+    failed_requests,
     hidden_har,
     sensitive_in_har,
     sensitive_in_trace,
@@ -65,6 +66,8 @@ RESULT, PLAYWRIGHT, PAGE = "e2e.json", "playwright.json", "page.md"
 HAR, TRACE, FILM = "network.har", "trace.zip", "video.webm"
 _OUTPUT = "test-results"
 _PASSWORD_BYTES = 18
+MOST_FAILED = 5
+"""Of the requests that got no answer or a 5xx that are told."""
 
 
 class BrowserView(Protocol):
@@ -290,6 +293,7 @@ class _Evidence:
         if (film := self._one(FILM)) is not None:
             self._copy(film, FILM, "video", "the flow as it was seen")
         if har is not None:
+            self.notes += failed_requests(har)[:MOST_FAILED]
             self._keep(HAR, hidden_har(har, self.secrets), "har", "what went over the network")
             self.browser = {k: str(v) for k, v in (har["log"].get("browser") or {}).items()}
         if trace is not None:

@@ -57,6 +57,8 @@ def test_a_fault_fails_the_step_that_it_breaks_and_no_other(
     names = list(verdicts(result))
     assert {verdicts(result)[name] for name in names[: names.index(step)]} <= {"PASS"}
     assert {verdicts(result)[name] for name in names[names.index(step) + 1 :]} <= {"INCONCLUSIVE"}
+    if switches.get("error_rate") and app == "a1":
+        assert any(note.endswith("/oidc/auth: 503") for note in result["notes"]), "the reason beside"
     folder = Path(result["folder"])
     assert any(one["kind"] == "page" for one in result["evidence"]), "the page as it was"
     assert {"trace.zip", "video.webm", "network.har"} <= {path.name for path in folder.iterdir()}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ecoload.engine.browser_evidence import (
     Hider,
+    failed_requests,
     hidden_har,
     sensitive_in_har,
     sensitive_in_trace,
@@ -278,6 +279,20 @@ def test_whatever_proves_who_somebody_is_is_found_where_it_stands() -> None:
     found = sensitive_in_har(har())
     assert set(SECRETS.values()) <= found
     assert not {"text/html", "student@example.test", "3"} & found
+
+
+def test_what_went_wrong_on_the_network_is_told_once_and_without_its_query() -> None:
+    def entry(url: str, **response: Any) -> dict[str, Any]:
+        return {"request": {"method": "GET", "url": url}, "response": response}
+
+    refused = entry("http://a1/auth?state=x", status=-1, _failureText="net::ERR_CONNECTION_REFUSED")
+    left = entry("http://a5/", status=-1, _failureText="net::ERR_ABORTED")
+    entries = [refused, refused, entry("http://a8/#t", status=503), entry("http://a8/no", status=404), left]
+    assert failed_requests({"log": {"entries": entries}}) == [
+        "GET http://a1/auth: net::ERR_CONNECTION_REFUSED",
+        "GET http://a8/: 503",
+    ]
+    assert failed_requests(None) == []
 
 
 def test_a_har_that_is_kept_holds_none_of_it_and_all_of_the_rest() -> None:
