@@ -13,17 +13,19 @@ Rules
 
 from __future__ import annotations
 
+import csv
 import threading
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ecoload.engine.once import carry_out
-from ecoload.engine.probe import ProbeFailed, ask
+from ecoload.engine.probe import ProbeFailed, ask, ask_all
 from ecoload.errors import EcoloadError
 from ecoload.measure.resiliency import Answers, FaultEvent, ResiliencyFound, Seen
-from ecoload.plan import Breaker, Fault, Plan, Probe
+from ecoload.plan import Breaker, Fault, Plan
+from ecoload.spec.functions import as_text
 
 PATIENCE_S = 10.0
 """For a withdrawal that fails."""
@@ -119,12 +121,14 @@ class FaultKeeper:
 
 
 class BreakerWatch:
-    """Asks for a breaker's state, again and again. `seen` holds the changes, and what could not be asked."""
+    """Asks for a breaker's state, again and again. `seen` holds the changes, and what could not be asked.
+    `ask` gives the state, and after it the mark of its stay where the breaker has one; it raises
+    ProbeFailed."""
 
     def __init__(
         self,
         breaker: Breaker,
-        ask: Callable[[], object],
+        ask: Callable[[], Sequence[object]],
         file: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -140,7 +144,7 @@ class BreakerWatch:
 
     def start(self, zero_s: float) -> None:
         if self._file is not None:
-            self._file.write_text("at_s,state,problem\n", encoding="utf-8")
+            self._file.write_text("at_s,state,since,problem\n", encoding="utf-8")
         self._thread = threading.Thread(
             target=self.run, args=(zero_s, self._over.wait), name="breaker", daemon=True
         )
@@ -162,11 +166,13 @@ class BreakerWatch:
             due = max(due + every_s, self._clock())
 
     def _look(self, zero_s: float) -> None:
-        state, problem = "", ""
+        state, since, problem = "", "", ""
+        asked_s = self._clock() - zero_s
         try:
-            found = self._ask()
+            found, *marks = self._ask()
             state = self._words.get(found, found) if isinstance(found, str) else ""
             problem = "" if state else "its state is no text"
+            since = as_text(marks[0]) if marks and state else ""
         except (ProbeFailed, EcoloadError) as error:
             problem = str(error)
         at_s = self._clock() - zero_s
@@ -174,18 +180,20 @@ class BreakerWatch:
         if self.polls > 1:
             self.longest_s = max(self.longest_s, at_s - self._before)
         self._before = at_s
-        one = Seen(at_s, state, problem)
-        if not self.seen or (self.seen[-1].state, self.seen[-1].problem) != (state, problem):
-            self.seen.append(one)
-            self._write(one)
+        last = self.seen[-1] if self.seen else None
+        if last is not None and (last.state, last.since, last.problem) == (state, since, problem):
+            self.seen[-1] = replace(last, until_s=asked_s)
+        else:
+            self.seen.append(Seen(at_s, state, problem, since, asked_s))
+            self._write(self.seen[-1])
 
     def _write(self, one: Seen) -> None:
         if self._file is None:
             return
-        problem = one.problem.replace('"', "'").replace("\n", " ")
+        row = (f"{one.at_s:.3f}", one.state, one.since, " ".join(one.problem.split()))
         try:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(f'{one.at_s:.3f},{one.state},"{problem}"\n')
+            with self._file.open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(row)
         except OSError:
             # What was seen is judged all the same; the disk is told of by whatever else is written.
             self._file = None
@@ -214,7 +222,12 @@ class FaultBeside:
             return carry_out(plan, step, run_id, secrets, token)[0]
 
         self._keeper = FaultKeeper(fault, send)
-        self._watch = BreakerWatch(breaker, partial(self._ask, breaker.probe), folder / "breaker.csv")
+        paths = (breaker.probe.json, breaker.since) if breaker.since else (breaker.probe.json,)
+
+        def look() -> Sequence[object]:
+            return ask_all(plan, breaker.probe, paths, run_id, self._token(breaker.probe.origin))
+
+        self._watch = BreakerWatch(breaker, look, folder / "breaker.csv")
         self._answers = Answers()
         self._t0_ns = 0
 
@@ -238,7 +251,8 @@ class FaultBeside:
         doubled, problem = None, ""
         if self._what.oracles.double_effects is not None:
             try:
-                doubled = self._ask(self._what.oracles.double_effects)
+                asked = self._what.oracles.double_effects
+                doubled = ask(self._plan, asked, self._run_id, self._token(asked.origin))
             except ProbeFailed as error:
                 problem = str(error)
         return ResiliencyFound(
@@ -251,9 +265,6 @@ class FaultBeside:
             doubled=doubled,
             doubled_problem=problem,
         )
-
-    def _ask(self, probe: Probe) -> object:
-        return ask(self._plan, probe, self._run_id, self._token(probe.origin))
 
     def _token(self, origin: int) -> str:
         app = self._plan.origins[origin].app

@@ -14,7 +14,7 @@ import dataclasses
 import http.client
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,17 +36,23 @@ class ProbeFailed(Exception):
 
 def ask(plan: Plan, probe: Probe, run_id: str, token: str = "") -> Any:
     """The value at the probe's JSON path, null too. Raises ProbeFailed."""
+    return ask_all(plan, probe, (probe.json,), run_id, token)[0]
+
+
+def ask_all(plan: Plan, probe: Probe, paths: Sequence[str], run_id: str, token: str = "") -> list[Any]:
+    """The values at several JSON paths of one answer. Raises ProbeFailed, also where one is missing."""
     said, status, body = get(plan, probe, run_id, token)
     if status != 200:
         raise ProbeFailed(f"{said} answered {status}")
     if token and token.encode() in body:
         raise ProbeFailed(f"{said} answered with the token that it was sent")
     try:
-        return find_json(probe.json)(orjson.loads(body))
+        document = orjson.loads(body)
+        return [find_json(path)(document) for path in paths]
     except orjson.JSONDecodeError as error:
         raise ProbeFailed(f"{said} did not answer JSON: {error}") from error
-    except LookupError:
-        raise ProbeFailed(f"{said} has nothing at {probe.json}") from None
+    except LookupError as missing:
+        raise ProbeFailed(f"{said} has nothing at {missing.args[0]}") from None
 
 
 def get(

@@ -5,6 +5,8 @@ Rules
 - Times are s from the schedule's zero. A state is known at the moments at which it was asked: between two
   of them it may have been another one, so every time that follows from it is as exact as the polling
   (`resolution_s`).
+- Where a target tells since when its state is (`since`), a state that was left and come back to between two
+  questions is two spans, though nobody knows what was between them; where it does not, they are one.
 - Answers are kept as three numbers each, up to `MOST_ANSWERS`: what came after those is told as missing,
   and judged by nobody.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +38,26 @@ class FaultEvent:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The breaker's state at a moment: `closed`, `open` or `half_open`; another word of the target as it
-    is; empty where it could not be asked."""
+    is; empty where it could not be asked. `at_s` is when that was first answered, `until_s` when it was last
+    asked and answered so; `since` the target's own mark of this stay in the state, empty where it has
+    none."""
 
     at_s: float
     state: str
     problem: str = ""
+    since: str = ""
+    until_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch in which a state was seen and no other."""
+    """A stretch in which a state was seen and no other. One that follows on another of the same state was
+    begun anew meanwhile. To `seen_s` the state was surely this one, to `to_s` no other one was seen."""
 
     state: str
     from_s: float
     to_s: float
+    seen_s: float
 
 
 class Answers:
@@ -92,14 +100,18 @@ class ResiliencyFound:
 
 
 def spans(seen: Sequence[Seen], until_s: float) -> list[Span]:
-    """The timeline: each state from when it was first seen until another one was. What could not be asked
-    changes nothing."""
-    told = [one for one in seen if one.state]
-    changes = [one for i, one in enumerate(told) if i == 0 or told[i - 1].state != one.state]
-    found = [Span(one.state, one.at_s, other.at_s) for one, other in pairwise(changes)]
-    return (
-        [*found, Span(changes[-1].state, changes[-1].at_s, max(until_s, changes[-1].at_s))] if changes else []
-    )
+    """The timeline: each state from when it was first seen until another one was, or the same one anew.
+    What could not be asked changes nothing."""
+    stays = [list(stay) for _, stay in groupby((one for one in seen if one.state), _stay)]
+    ends = [*(stay[0].at_s for stay in stays[1:]), until_s]
+    return [
+        Span(stay[0].state, stay[0].at_s, max(end, stay[0].at_s), max(stay[0].at_s, stay[-1].until_s))
+        for stay, end in zip(stays, ends, strict=False)
+    ]
+
+
+def _stay(one: Seen) -> tuple[str, str]:
+    return one.state, one.since
 
 
 def first(fault: Sequence[FaultEvent], what: str) -> float | None:

@@ -589,13 +589,15 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """Where the breaker's state is read, every `every_ns`: a word at the probe's JSON path. The three words
-    are the target's own for the three states."""
+    are the target's own for the three states. `since` is a JSON path in the same answer, whose value is
+    another one whenever the state has changed (a time, a count of changes); empty where there is none."""
 
     probe: Probe
     closed: str = "closed"
     open: str = "open"
     half_open: str = "half_open"
     every_ns: int = 100_000_000
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,12 @@ def _row(one: ProofResult) -> tuple[str, ...]:
 
 
 def _timeline(course: Course) -> list[tuple[str, str, str]]:
-    return [(f"{one.from_s:.1f}", f"{one.to_s:.1f}", one.state.replace("_", "-")) for one in course.spans]
+    rows, before = [], ""
+    for one in course.spans:
+        anew = ", anew" if one.state == before else ""
+        rows.append((f"{one.from_s:.1f}", f"{one.to_s:.1f}", f"{one.state.replace('_', '-')}{anew}"))
+        before = one.state
+    return rows
 
 
 def _events(found: ResiliencyFound) -> list[tuple[str, str, str]]:
@@ -170,7 +175,9 @@ def _picture(found: ResiliencyFound, course: Course) -> str:
         kind = one.state if one.state in _LANES else "other"
         x1, x2 = _x(one.from_s, end), _x(one.to_s, end)
         if before is not None:
-            parts.append(f'<line class="step" x1="{x1:.1f}" y1="{before}" x2="{x1:.1f}" y2="{y}"></line>')
+            # A state that was begun anew has a tick: what was between them was too short to be seen.
+            top, foot = (before, y) if before != y else (y - 9, y + 9)
+            parts.append(f'<line class="step" x1="{x1:.1f}" y1="{top}" x2="{x1:.1f}" y2="{foot}"></line>')
         parts.append(
             f'<line class="state {kind}" x1="{x1:.1f}" y1="{y}" x2="{max(x2, x1 + 1):.1f}" y2="{y}"></line>'
         )

@@ -27,8 +27,8 @@ from ecoload.spec.reach import Home, Reach
 from ecoload.spec.references import question_scope
 from ecoload.spec.scenarios import StepShape
 from ecoload.spec.shape import Count, Duration, Model, Name, PositiveDuration, Reading
+from ecoload.spec.targets import JsonPath, Targets
 from ecoload.spec.targets import Probe as ProbeShape
-from ecoload.spec.targets import Targets
 from ecoload.spec.template import nearest
 from ecoload.spec.yaml12 import Where
 
@@ -65,6 +65,8 @@ class BreakerShape(ProbeShape):
     closed: str = "closed"
     open: str = "open"
     half_open: str = "half_open"
+    since: JsonPath | None = None
+    """a JSON path to what is another one whenever the state has changed, such as $.since_ms"""
     every: Duration = 100_000_000
 
     @model_validator(mode="after")
@@ -153,7 +155,14 @@ def resiliency_of(
     return Resiliency(
         route,
         fault,
-        Breaker(_probe(breaker, home), breaker.closed, breaker.open, breaker.half_open, breaker.every),
+        Breaker(
+            _probe(breaker, home),
+            breaker.closed,
+            breaker.open,
+            breaker.half_open,
+            breaker.every,
+            breaker.since or "",
+        ),
         Oracles(
             opens_within_ns=oracles.opens_within,
             closes_within_ns=oracles.closes_within,

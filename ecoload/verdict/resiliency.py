@@ -6,9 +6,9 @@ Rules
   was first seen. What cannot be told (no fault was set, the breaker was not asked, the load ended too
   early) is INCONCLUSIVE.
 - Open is from when `open` is first seen until `closed` is: a half-open breaker still refuses.
-- Let through is an answer `ok` to a request that was begun and ended while the state was `open` without a
-  break, by more than the resolution on either side: such a request was asked of a dependency that must not
-  be asked.
+- Let through is an answer `ok` to a request that was begun after one answer that said `open` and was whole
+  before the last question that was answered so: such a request was asked of a dependency that must not be
+  asked. Between two spans of `open` there was a probe, which may go well.
 - The error budget is what fails of the guarded route over the whole run, by the outcomes that count.
 """
 
@@ -76,8 +76,7 @@ def course_of(found: ResiliencyFound) -> Course:
     for one in timeline:
         if one.state == "open":
             open_rows |= _within(table, one.from_s, one.to_s)
-            edge = found.resolution_s
-            through |= _within(table, one.from_s + edge, one.to_s - edge) & (outcome == OK)
+            through |= _within(table, one.from_s, one.seen_s) & (outcome == OK)
     response = table[:, 2] - table[:, 0]
     ok = outcome == OK
     before = ok & (table[:, 2] <= (set_s if set_s is not None else found.ended_s) * 1e9)

@@ -3,8 +3,9 @@ ways."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +130,11 @@ def test_a_breaker_is_asked_again_and_again_and_its_changes_are_kept(tmp_path: P
     world.over_at_s = 102.05
     words = iter(["zu", "zu", "auf", ProbeFailed("refused"), "auf", "halb", *["zu"] * 100])
 
-    def ask() -> object:
+    def ask() -> list[object]:
         found = next(words)
         if isinstance(found, Exception):
             raise found
-        return found
+        return [found]
 
     breaker = Breaker(Probe(0, "/breaker", "$.state"), "zu", "auf", "halb", 100 * MS)
     file = tmp_path / "breaker.csv"
@@ -144,6 +145,7 @@ def test_a_breaker_is_asked_again_and_again_and_its_changes_are_kept(tmp_path: P
         (0.0, "closed", ""), (0.2, "open", ""), (0.3, "", "refused"), (0.4, "open", ""),
         (0.5, "half_open", ""), (0.6, "closed", ""),
     ]  # fmt: skip
+    assert [round(one.until_s, 1) for one in watch.seen] == [0.1, 0.2, 0.3, 0.4, 0.5, 2.0]
     assert watch.polls == 21
     assert len(file.read_text().splitlines()) == 6
     assert [(one.state, round(one.from_s, 1), round(one.to_s, 1)) for one in spans(watch.seen, 2.0)] == [
@@ -151,25 +153,60 @@ def test_a_breaker_is_asked_again_and_again_and_its_changes_are_kept(tmp_path: P
     ]  # fmt: skip
 
 
-@given(
-    st.lists(st.tuples(st.floats(0.01, 5), st.sampled_from(["closed", "open", "half_open", ""])), max_size=30)
-)
-def test_spans_follow_on_one_another_and_no_two_are_of_one_state(steps: list[tuple[float, str]]) -> None:
+def test_a_state_that_was_left_and_come_back_to_between_two_questions_is_seen_by_its_mark(
+    tmp_path: Path,
+) -> None:
+    world = World()
+    world.over_at_s = 100.45
+    hostile = '"5",\n=1+1'
+    answers = iter([["open", 5], ["open", 5], ["open", 7], [5, 7], ["open", hostile]])
+    breaker, file = Breaker(Probe(0, "/breaker", "$.state"), since="$.since"), tmp_path / "breaker.csv"
+    file.write_text("")
+    watch = BreakerWatch(breaker, lambda: next(answers), file, world.clock)
+    watch.run(100.0, world.wait)
+    assert [(one.state, one.since, one.problem) for one in watch.seen] == [
+        ("open", "5", ""), ("open", "7", ""), ("", "", "its state is no text"), ("open", hostile, ""),
+    ]  # fmt: skip
+    found = spans(watch.seen, 1.0)
+    assert [(round(one.from_s, 1), round(one.to_s, 1), round(one.seen_s, 1)) for one in found] == [
+        (0.0, 0.2, 0.1), (0.2, 0.4, 0.2), (0.4, 1.0, 0.4),
+    ]  # fmt: skip
+    with file.open(newline="") as rows:
+        assert list(csv.reader(rows))[-1] == ["0.400", "open", hostile, ""]
+
+
+_STATES = st.sampled_from(["closed", "open", "half_open", ""])
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 5), _STATES, st.sampled_from(["", "1", "2"])), max_size=30))
+def test_spans_follow_on_one_another_and_no_two_are_of_one_stay(steps: list[tuple[float, str, str]]) -> None:
     at, seen = 0.0, []
-    for step, state in steps:
+    for step, state, since in steps:
+        seen.append(Seen(at, state, "", since, at + step / 2))
         at += step
-        seen.append(Seen(at, state))
-    found = spans(seen, at + 1)
+    found = spans(seen, at)
+    told = [(one.state, one.since) for one in seen if one.state]
+    assert [one.state for one in found] == [stay[0] for stay, _ in groupby(told)]
     assert all(one.to_s == other.from_s for one, other in pairwise(found))
-    assert all(one.state != other.state for one, other in pairwise(found))
-    assert (found[-1].to_s == at + 1) if found else not any(state for _, state in steps)
+    assert all(one.from_s <= one.seen_s <= one.to_s for one in found)
+    assert not found or found[-1].to_s == at
 
 
 # --- the oracles --------------------------------------------------------------------------------------
 
 EVERY = Oracles(5 * S, 10 * S, True, 150.0, 0.6, 0, Probe(0, "/effects", "$.doubled"))
-GOOD = (Seen(0.0, "closed"), Seen(11.0, "open"), Seen(16.0, "half_open"), Seen(16.1, "open"),
-        Seen(31.0, "half_open"), Seen(32.0, "closed"))  # fmt: skip
+
+
+def saw(*changes: tuple[float, str], since: str = "") -> tuple[Seen, ...]:
+    """A state from so many s on, asked every 100 ms until the next one."""
+    ends = [*(at for at, _ in changes[1:]), 50.0]
+    return tuple(
+        Seen(at, state, "", since, end - 0.1) for (at, state), end in zip(changes, ends, strict=True)
+    )
+
+
+GOOD = saw((0.0, "closed"), (11.0, "open"), (16.0, "half_open"), (16.1, "open"), (31.0, "half_open"),
+           (32.0, "closed"))  # fmt: skip
 EVENTS = (FaultEvent(10.0, "set"), FaultEvent(12.0, "renewed"), FaultEvent(30.0, "withdrawn"))
 
 
@@ -221,18 +258,18 @@ def test_a_breaker_that_does_what_it_must_passes_every_oracle() -> None:
 
 
 def test_one_that_never_opens_is_named() -> None:
-    assert bad(found(seen=(Seen(0.0, "closed"),)))["the breaker opens"] == (
+    assert bad(found(seen=saw((0.0, "closed"))))["the breaker opens"] == (
         "the breaker never opened in 20.0 s of the fault"
     )
 
 
 def test_one_that_opens_too_late_is_named() -> None:
-    late = (Seen(0.0, "closed"), Seen(17.0, "open"), Seen(31.0, "closed"))
+    late = saw((0.0, "closed"), (17.0, "open"), (31.0, "closed"))
     assert bad(found(seen=late)) == {"the breaker opens": "opened 7.0 s after the fault was set, at most 5 s"}
 
 
 def test_one_that_never_closes_is_named() -> None:
-    stuck = (*GOOD[:5], Seen(31.5, "open"))
+    stuck = (*GOOD[:5], *saw((31.5, "open")))
     broken = [(at, 20.0, Outcome.HTTP_ERROR) if at > 31 else (at, took, out) for at, took, out in usual()]
     said = bad(found(seen=stuck, answers=answers(*broken)))
     assert said.pop("error budget").startswith("400 of 500 requests failed")
@@ -242,17 +279,11 @@ def test_one_that_never_closes_is_named() -> None:
 
 
 def test_one_that_closes_too_late_or_too_early_is_named() -> None:
-    late = (*GOOD[:4], Seen(41.0, "closed"))
+    late = (*GOOD[:4], *saw((41.0, "closed")))
     assert bad(found(seen=late))["the breaker closes"] == (
         "closed 11.0 s after the fault was withdrawn, at most 10 s"
     )
-    early = (
-        Seen(0.0, "closed"),
-        Seen(11.0, "open"),
-        Seen(20.0, "closed"),
-        Seen(21.0, "open"),
-        Seen(31.0, "closed"),
-    )
+    early = saw((0.0, "closed"), (11.0, "open"), (20.0, "closed"), (21.0, "open"), (31.0, "closed"))
     assert bad(found(seen=early)) == {
         "the breaker stays open": "closed 9.0 s after it opened, while the fault was set"
     }
@@ -261,14 +292,31 @@ def test_one_that_closes_too_late_or_too_early_is_named() -> None:
 def test_what_is_let_through_slow_or_too_much_while_it_is_open_is_named() -> None:
     through = [*usual(), (20.0, 50.0, Outcome.OK)]
     assert list(bad(found(answers=answers(*through)))) == ["let through while open"]
-    edge = [*usual(), (11.05, 10.0, Outcome.OK)]
-    assert bad(found(answers=answers(*edge))) == {}, "within the resolution it may have been closed still"
+    edge = [*usual(), (10.95, 100.0, Outcome.OK), (30.85, 100.0, Outcome.OK)]
+    assert bad(found(answers=answers(*edge))) == {}, (
+        "before the first question and after the last it is not known"
+    )
     slow = [(at, 400.0 if outcome is not Outcome.OK else took, outcome) for at, took, outcome in usual()]
     assert list(bad(found(answers=answers(*slow)))) == ["P95 while open"]
     failing = [(at, took, Outcome.HTTP_ERROR) for at, took, _ in usual()[:310]] + usual()[310:]
     assert bad(found(answers=answers(*failing)))["error budget"] == (
         "310 of 500 requests failed, 62.0 %; the budget is 60 %"
     )
+
+
+def test_a_probe_between_two_questions_is_not_let_through_where_the_breaker_tells_since_when() -> None:
+    probe = [*usual(), (20.02, 60.0, Outcome.OK)]
+    assert list(bad(found(answers=answers(*probe)))) == ["let through while open"], "it tells of no break"
+    first, *rest = GOOD
+    opened, again = dataclasses.replace(rest[0], until_s=20.0), saw((20.1, "open"), since="2")[0]
+    marked = (first, opened, dataclasses.replace(again, until_s=30.9), *GOOD[4:])
+    assert bad(found(seen=marked, answers=answers(*probe))) == {}
+    later = [*probe, (20.12, 60.0, Outcome.OK)]
+    assert list(bad(found(seen=marked, answers=answers(*later)))) == ["let through while open"]
+    assert course_of(found(seen=marked)).opened_s == 11.0
+    words = resiliency_markdown(made(), "run", found(seen=marked), course_of(found(seen=marked)), ())
+    assert "| 11.0 | 20.1 | open |" in words
+    assert "| 20.1 | 31.0 | open, anew |" in words
 
 
 def test_a_key_with_two_effects_is_named() -> None:
@@ -290,7 +338,7 @@ def test_what_cannot_be_told_passes_nothing() -> None:
     assert words.pop("the fault is withdrawn") is Verdict.INCONCLUSIVE
     assert words.pop("double effects") is Verdict.PASS
     assert set(words.values()) == {Verdict.INCONCLUSIVE}
-    short = found(fault=(FaultEvent(10.0, "set"), FaultEvent(12.0, "withdrawn")), seen=(Seen(0.0, "closed"),))
+    short = found(fault=(FaultEvent(10.0, "set"), FaultEvent(12.0, "withdrawn")), seen=saw((0.0, "closed")))
     assert "too short to tell 5 s" in bad(short, Verdict.INCONCLUSIVE)["the breaker opens"]
     early = found(ended_s=33.0, seen=GOOD[:5])
     assert "too early to tell 10 s" in bad(early, Verdict.INCONCLUSIVE)["the breaker closes"]

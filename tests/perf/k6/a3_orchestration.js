@@ -17,17 +17,17 @@
 //                     [../config/data.jsonl]
 //
 // smoke: constant, up to 5 VUs, 5m, an iteration each 1s
-//   spec_hash cfc1edf64025b5cbcde774502e2031f3a41dab35e1092dbe6921b96d541e4c78
+//   spec_hash fcdca5e907170f400120746e02f37b5e3c11ac438ccca8b05d1449885a9ab8af
 // baseline: constant, up to 20 VUs, 15m, an iteration each 1s
-//   spec_hash f1e679ef6c49ddcdbb831310750b148a9ad6c48588981e669b09b1f7f66012ed
+//   spec_hash c31e9ab22d0faa054da7022b458cd0ec00bb2e3232f148959205b706888a3887
 // ramp: ramp, up to 60 VUs, 20m, an iteration each 1s
-//   spec_hash 0710737bf8af3c20ad61794f82f29e551dbd2dc0cd71cffe46f18f2c4e5c410a
+//   spec_hash 2ac1a38e644aceb4496f675575de08611d87e0875a6524c2a1c1d0adad8437c7
 // spike: spike, up to 100 VUs, 10m, an iteration each 1s
-//   spec_hash 9452b6d32872707ae663d05d8598929529983b001aeeebdf3d72a675c6bbea99
+//   spec_hash 15423f7110e3feb342dbdfe42d21989cc35a0a9ac1640edf6ac5dd33747189b6
 // soak: soak, up to 20 VUs, 1h, an iteration each 1s
-//   spec_hash 918d14615efcc44661f146ccca7d61355d2abb3138595f0ef2c3f43ffdd9e224
+//   spec_hash 06f5a25ed81f4d7acff1a87a63d6c85d8e542d0434b36313f9a5bf0fc96f61e5
 // burst: burst, 100 in 1s, up to 60 VUs, 2m
-//   spec_hash cad62d517116aa52070e36efb5bbaf1d6860cee265c1a615cb1175972f6086fc
+//   spec_hash ab2aa1107c2ee884a56b48afa62cd622122c91023406f37769e6a576d854c966
 //
 // k6 does otherwise than ecoload:
 // - Its latency is http_req_duration of expected responses (service time).
@@ -127,7 +127,7 @@ const LEVELS = {
 const PROFILES = {
   smoke: {
     specHash:
-      "cfc1edf64025b5cbcde774502e2031f3a41dab35e1092dbe6921b96d541e4c78",
+      "fcdca5e907170f400120746e02f37b5e3c11ac438ccca8b05d1449885a9ab8af",
     reasons: [],
     scenarios: () => ({
       smoke: {
@@ -161,7 +161,7 @@ const PROFILES = {
   },
   baseline: {
     specHash:
-      "f1e679ef6c49ddcdbb831310750b148a9ad6c48588981e669b09b1f7f66012ed",
+      "c31e9ab22d0faa054da7022b458cd0ec00bb2e3232f148959205b706888a3887",
     reasons: [],
     scenarios: () => ({
       baseline: {
@@ -176,7 +176,7 @@ const PROFILES = {
   },
   ramp: {
     specHash:
-      "0710737bf8af3c20ad61794f82f29e551dbd2dc0cd71cffe46f18f2c4e5c410a",
+      "2ac1a38e644aceb4496f675575de08611d87e0875a6524c2a1c1d0adad8437c7",
     reasons: [],
     scenarios: () => ({
       ramp: {
@@ -192,7 +192,7 @@ const PROFILES = {
   },
   spike: {
     specHash:
-      "9452b6d32872707ae663d05d8598929529983b001aeeebdf3d72a675c6bbea99",
+      "15423f7110e3feb342dbdfe42d21989cc35a0a9ac1640edf6ac5dd33747189b6",
     reasons: ["it can send 400 requests a second to a3, whose max_rps is 300"],
     scenarios: () => ({
       spike: {
@@ -214,7 +214,7 @@ const PROFILES = {
   },
   soak: {
     specHash:
-      "918d14615efcc44661f146ccca7d61355d2abb3138595f0ef2c3f43ffdd9e224",
+      "06f5a25ed81f4d7acff1a87a63d6c85d8e542d0434b36313f9a5bf0fc96f61e5",
     reasons: [],
     scenarios: () => ({
       soak: {
@@ -229,7 +229,7 @@ const PROFILES = {
   },
   burst: {
     specHash:
-      "cad62d517116aa52070e36efb5bbaf1d6860cee265c1a615cb1175972f6086fc",
+      "ab2aa1107c2ee884a56b48afa62cd622122c91023406f37769e6a576d854c966",
     reasons: ["it can send 400 requests a second to a3, whose max_rps is 300"],
     scenarios: () => ({
       burst: {
