@@ -115,6 +115,13 @@ class Suites:
         assert tree["exit_code"] == code, (tree["exit_code"], code, err)
         return code, tree
 
+    def why(self, tree: dict[str, Any]) -> str:
+        """What failed in a suite, with the diagnostics of it: for the message of a test that fails itself."""
+        pages = dict.fromkeys(one["diagnostics"] for one in tree["failures"] if one["diagnostics"])
+        folder = self.folder / tree["folder"]
+        texts = [(folder / page).read_text() for page in pages if (folder / page).exists()]
+        return "\n".join([json.dumps(tree["failures"], indent=1), *texts])
+
     def newest(self) -> Path:
         return max((self.folder / "runs").glob("*-suite-*"))
 
