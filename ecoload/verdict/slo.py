@@ -113,7 +113,11 @@ def _error_level(limit: float, route: RouteFigures, validity: Validity, seed: in
     rate = route.error_rate
     if rate is None:
         return LevelResult("error_rate", limit, None, None, Verdict.INCONCLUSIVE, "no request was made")
-    return _level("error_rate", limit, rate, error_rate_interval(route.blocks, seed), validity)
+    found = _level("error_rate", limit, rate, error_rate_interval(route.blocks, seed), validity)
+    if not route.unsent:
+        return found
+    # Among the outcomes they are not found: without a word nobody knows what failed.
+    return replace(found, reason=f"{found.reason}; {route.unsent} of {route.errors} errors were never sent")
 
 
 def _count_levels(slo: ServiceLevel, route: RouteFigures, validity: Validity) -> Iterable[LevelResult]:

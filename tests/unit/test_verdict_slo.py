@@ -73,6 +73,9 @@ def test_what_was_owed_and_never_sent_is_in_the_error_rate() -> None:
     dropping = figures_of([1] * 98, seconds=1, dropped_by_load=(1,), queued=1).routes[0]
     assert dropping.error_rate == 0.02
     assert verdict_of(ServiceLevel(error_rate=0.01), dropping) is FAIL
+    levels = judge_route(ServiceLevel(error_rate=0.01), dropping, VALID, 1)
+    assert levels is not None
+    assert levels.levels[0].reason.endswith("; 2 of 2 errors were never sent")
     never_sent = figures_of(seconds=1, dropped_by_load=(5,)).routes[0]
     assert verdict_of(ServiceLevel(error_rate=0.01), never_sent) is FAIL
 
